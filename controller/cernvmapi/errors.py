@@ -1,6 +1,7 @@
 """The errors of the API: a small tree, each with a stable code, an HTTP status and a sentence that helps.
 
-The controller raises them, the web layer turns them into problem details (RFC 9457), the clients raise them again.
+The controller raises them, the web layer turns them into problem details (RFC 9457), the clients raise them
+again.
 """
 
 from __future__ import annotations
@@ -133,13 +134,8 @@ class ControllerUnreachable(CernVMError):
     code, status, title = "controller-unreachable", 503, "The controller does not answer"
 
 
-_BY_CODE: dict[str, type[CernVMError]] = {
-    cls.code: cls
-    for cls in (
-        CernVMError, Invalid, Malformed, Unauthenticated, Forbidden, NotFound, MethodNotAllowed, Conflict, TooLarge,
-        NoRoom, Busy, HostUnreachable, HypervisorFailed, StartFailed, ProtocolMismatch, ControllerUnreachable,
-    )
-}  # fmt: skip
+_TREE: tuple[type[CernVMError], ...] = (CernVMError, *CernVMError.__subclasses__())
+_BY_CODE = {cls.code: cls for cls in _TREE}
 
 
 def error_from(problem: Problem) -> CernVMError:

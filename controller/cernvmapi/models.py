@@ -27,6 +27,8 @@ Name = Annotated[str, Meta(min_length=1, max_length=255)]
 Slug = Annotated[str, Meta(pattern=r"^[a-z0-9]([a-z0-9._-]{0,61}[a-z0-9])?$")]
 """An identifier that an administrator chose: safe in URLs, paths and XML."""
 
+EnvName = Annotated[str, Meta(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,127}$")]
+
 Label = Annotated[str, Meta(max_length=255)]
 
 
@@ -38,7 +40,7 @@ class Sent(Struct, frozen=True, kw_only=True):
     """Base of what the controller sends."""
 
 
-# --- machines ---------------------------------------------------------------------------------------------------
+# --- machines ---
 
 
 class Status(StrEnum):
@@ -85,7 +87,7 @@ class Phase(StrEnum):
     READY = "ready"
 
 
-class PhaseMark(Sent):
+class PhaseMark(Sent, frozen=True, kw_only=True):
     """That a phase of a start was reached (`PLACED`: a host is chosen; `READY`: the server answers)."""
 
     phase: Phase
@@ -96,7 +98,7 @@ class PhaseMark(Sent):
     at: datetime
 
 
-class Problem(Sent):
+class Problem(Sent, frozen=True, kw_only=True):
     """RFC 9457 problem details, the one shape of every error."""
 
     type: str = "about:blank"
@@ -111,7 +113,7 @@ class Problem(Sent):
     errors: list[dict[str, Any]] = field(default_factory=list)
 
 
-class Machine(Sent):
+class Machine(Sent, frozen=True, kw_only=True):
     """A virtual machine that the hub manages."""
 
     id: str
@@ -167,7 +169,7 @@ class Machine(Sent):
     changed: datetime
 
 
-class MachineCreate(Received):
+class MachineCreate(Received, frozen=True, kw_only=True):
     """What a new machine shall be. Everything has a default: ``{}`` is a valid request."""
 
     owner: Name | None = None
@@ -193,7 +195,7 @@ class MachineCreate(Received):
     notes: Annotated[str, Meta(max_length=10_000)] = ""
 
 
-class SessionFile(Received):
+class SessionFile(Received, frozen=True, kw_only=True):
     """A file that only the notebook server's user may read, kept in memory (tmpfs) in the machine."""
 
     path: Annotated[str, Meta(pattern=r"^/run/cernvmhub/[A-Za-z0-9._/-]{1,200}$", max_length=220)]
@@ -201,7 +203,7 @@ class SessionFile(Received):
     mode: Annotated[int, Meta(ge=0, le=0o777)] = 0o400
 
 
-class Session(Received):
+class Session(Received, frozen=True, kw_only=True):
     """What a machine's notebook server needs and nobody else may know.
 
     It travels over the agent channel only and is held by the controller in memory, never written.
@@ -219,13 +221,13 @@ class Session(Received):
         return f"Session(env=<{len(self.env)} values>, files=<{len(self.files)}>, port={self.port})"
 
 
-class MachineStart(Received):
+class MachineStart(Received, frozen=True, kw_only=True):
     """How to start a machine."""
 
     session: Session | None = None
 
 
-class Console(Sent):
+class Console(Sent, frozen=True, kw_only=True):
     """The end of what a machine wrote to its serial console."""
 
     machine: str
@@ -233,10 +235,10 @@ class Console(Sent):
     truncated: bool = False
 
 
-# --- what machines are made of -------------------------------------------------------------------------------------
+# --- what machines are made of ---
 
 
-class Hardware(Sent):
+class Hardware(Sent, frozen=True, kw_only=True):
     """What an appliance needs of the virtual hardware."""
 
     arch: str = "x86_64"
@@ -250,7 +252,7 @@ class Hardware(Sent):
     nic_model: str = "virtio"
 
 
-class Appliance(Sent):
+class Appliance(Sent, frozen=True, kw_only=True):
     """A disk image with what is known about it."""
 
     id: str
@@ -278,7 +280,7 @@ class Appliance(Sent):
     updated: datetime
 
 
-class Flavor(Sent):
+class Flavor(Sent, frozen=True, kw_only=True):
     """A size."""
 
     id: str
@@ -299,7 +301,7 @@ class Level(StrEnum):
     NOTEBOOK = "notebook"
 
 
-class Host(Sent):
+class Host(Sent, frozen=True, kw_only=True):
     """A node that runs machines."""
 
     id: str
@@ -326,7 +328,7 @@ class Host(Sent):
     labels: dict[str, str] = field(default_factory=dict)
 
 
-class Network(Sent):
+class Network(Sent, frozen=True, kw_only=True):
     """Where machines get addresses."""
 
     id: str
@@ -341,7 +343,7 @@ class Network(Sent):
     reaches_hub: bool = True
 
 
-class Pool(Sent):
+class Pool(Sent, frozen=True, kw_only=True):
     """A libvirt storage pool."""
 
     id: str
@@ -363,7 +365,7 @@ class VolumeKind(StrEnum):
     LAYER = "layer"
 
 
-class Volume(Sent):
+class Volume(Sent, frozen=True, kw_only=True):
     """A volume that the hub made in a pool."""
 
     id: str
@@ -380,7 +382,7 @@ class Volume(Sent):
     created: datetime
 
 
-# --- long work, events, records --------------------------------------------------------------------------------------
+# --- long work, events, records ---
 
 
 class OperationStatus(StrEnum):
@@ -392,7 +394,7 @@ class OperationStatus(StrEnum):
     CANCELLED = "cancelled"
 
 
-class Operation(Sent):
+class Operation(Sent, frozen=True, kw_only=True):
     """A long-running request, with progress, result and cancel."""
 
     id: str
@@ -412,7 +414,7 @@ class Operation(Sent):
     finished: datetime | None = None
 
 
-class Event(Sent):
+class Event(Sent, frozen=True, kw_only=True):
     """Something that happened; ids grow and never repeat, so a stream can be resumed after any of them."""
 
     id: int
@@ -426,7 +428,7 @@ class Event(Sent):
     """The object as it is after the event, in its own model's shape."""
 
 
-class AuditRecord(Sent):
+class AuditRecord(Sent, frozen=True, kw_only=True):
     """Who did what to which object, when, from where."""
 
     id: int
@@ -440,7 +442,7 @@ class AuditRecord(Sent):
     details: dict[str, Any] = field(default_factory=dict)
 
 
-class Page(Sent, Generic[T]):
+class Page(Sent, Generic[T], frozen=True, kw_only=True):
     """One page of a list."""
 
     items: list[T]
@@ -451,7 +453,7 @@ class Page(Sent, Generic[T]):
     """The last event that this page includes: subscribe after it and nothing is missed."""
 
 
-class ComponentHealth(Sent):
+class ComponentHealth(Sent, frozen=True, kw_only=True):
     """One part of the controller."""
 
     name: str
@@ -460,7 +462,7 @@ class ComponentHealth(Sent):
     detail: str = ""
 
 
-class Health(Sent):
+class Health(Sent, frozen=True, kw_only=True):
     """Whether the controller works; ``degraded`` serves, with something missing."""
 
     status: str

@@ -1,0 +1,1 @@
+"""Jupyter Server's side: a same-origin door to the controller."""
