@@ -1,0 +1,476 @@
+"""What the controller knows of a hypervisor: verbs, records and events; nothing of libvirt.
+
+Two things speak it: `~cernvmcontroller.hypervisor.libvirt_hypervisor.LibvirtHypervisor` and, for tests,
+`~cernvmcontroller.hypervisor.fake.FakeHypervisor`. The same contract test holds both.
+
+Every verb is idempotent where that makes sense: a reconciler that repeats a step after a crash must not fail
+because the step was done. Every verb may raise `~cernvmapi.errors.HostUnreachable` (no connection, a deadline
+passed) and `~cernvmapi.errors.HypervisorFailed` (with libvirt's words), and those that name something
+`~cernvmapi.errors.NotFound`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import TYPE_CHECKING, Literal, Protocol
+
+from cernvmapi.errors import HypervisorFailed, Invalid
+from cernvmapi.models import Hardware, Power
+
+if TYPE_CHECKING:
+    from ipaddress import IPv4Address, IPv4Network
+    from pathlib import Path
+
+AGENT_CHANNEL = "org.cernvmhub.agent.0"
+"""The virtio-serial port of our own agent."""
+
+GUEST_AGENT_CHANNEL = "org.qemu.guest_agent.0"
+"""The virtio-serial port of QEMU's guest agent, for appliances without ours."""
+
+Format = Literal["qcow2", "raw"]
+
+
+class WrongState(HypervisorFailed):
+    """The domain is in a state that does not allow the verb."""
+
+
+# --- what is seen ---
+
+
+@dataclass(frozen=True)
+class HostCapabilities:
+    """What a host is and can do."""
+
+    host_uuid: str
+    hostname: str
+    arch: str
+    cpu_model: str
+    cpus: int
+    memory_mib: int
+    libvirt_version: str
+    hypervisor_version: str
+    domain_types: frozenset[str]
+    """As announced (``kvm``, ``qemu``); whether KVM really runs a guest is what the probe finds out."""
+
+
+@dataclass(frozen=True)
+class MachineMetadata:
+    """What a domain says about itself in our XML namespace, so that a lost database can be rebuilt."""
+
+    hub_id: str
+    machine_id: str
+    owner: str | None = None
+    server_name: str | None = None
+    appliance: str | None = None
+    flavor: str | None = None
+    cluster: str | None = None
+    network: str | None = None
+    address: str | None = None
+    home: str | None = None
+    notebook: bool = False
+    port: int | None = None
+    revision: int | None = None
+
+
+@dataclass(frozen=True)
+class DomainState:
+    """A domain as libvirt sees it."""
+
+    uuid: str
+    name: str
+    power: Power
+    reason: str
+    """Why it is in this state, in libvirt's word: ``booted``, ``destroyed``, ``crashed``, ``ioerror``, …"""
+    metadata: MachineMetadata | None = None
+    """None for a domain that no hub made."""
+
+
+@dataclass(frozen=True)
+class PoolState:
+    """A storage pool; sizes in bytes."""
+
+    name: str
+    capacity: int
+    available: int
+
+
+@dataclass(frozen=True)
+class VolumeState:
+    """A volume; sizes in bytes."""
+
+    name: str
+    capacity: int
+    allocation: int
+    path: str
+
+
+# --- what is asked for ---
+
+
+@dataclass(frozen=True)
+class PoolSpec:
+    """A directory pool that shall exist."""
+
+    name: str
+    path: str
+
+
+@dataclass(frozen=True)
+class NetworkSpec:
+    """A NAT network whose addresses are all known before any machine boots.
+
+    Parameters
+    ----------
+    name
+        Of the libvirt network.
+    bridge
+        Of the bridge interface, at most 15 characters.
+    cidr
+        The subnet; its first address is the host's.
+    hosts
+        How many fixed MAC-to-address entries it has; machines use the indices 0 to ``hosts - 1``.
+    mac_prefix
+        Three octets, ``52:54:00`` (QEMU's own) by default. The other three are the address's last three, so
+        networks with different subnets never share a MAC.
+    """
+
+    name: str
+    bridge: str
+    cidr: IPv4Network
+    hosts: int = 4000
+    mac_prefix: str = "52:54:00"
+
+    RESERVED = 16
+    """Addresses at the start of the subnet that no machine gets: the gateway, and room for services."""
+
+    def __post_init__(self) -> None:
+        room = self.cidr.num_addresses - self.RESERVED - 1
+        if not 0 < self.hosts <= room:
+            raise Invalid(f"The subnet {self.cidr} has room for {max(room, 0)} machines, not {self.hosts}.")
+
+    @property
+    def gateway(self) -> IPv4Address:
+        """The host's address on this network."""
+        return self.cidr[1]
+
+    def address(self, index: int) -> IPv4Address:
+        """Return the address of entry `index`."""
+        if not 0 <= index < self.hosts:
+            raise Invalid(f"The network {self.name} has no entry {index}; it has {self.hosts}.")
+        return self.cidr[self.RESERVED + index]
+
+    def mac(self, index: int) -> str:
+        """Return the MAC address of entry `index`."""
+        return ":".join([self.mac_prefix, *(f"{octet:02x}" for octet in self.address(index).packed[1:])])
+
+
+@dataclass(frozen=True)
+class FilterSpec:
+    """What the machines of a network may send, and to whom.
+
+    Parameters
+    ----------
+    name
+        Of the network filter.
+    gateway
+        The host's address on the machines' network: only DHCP, DNS and `host_ports` are open there.
+    host_ports
+        TCP ports on the gateway that machines may reach: the hub's and the controller's.
+    blocked
+        Other addresses or networks (``192.0.2.1``, ``192.0.2.0/24``) that machines must not reach: the host's
+        own on its other interfaces.
+    """
+
+    name: str
+    gateway: str
+    host_ports: tuple[int, ...] = ()
+    blocked: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class VolumeRef:
+    """A volume as a disk, with its whole chain written out, so that nothing is probed.
+
+    Parameters
+    ----------
+    path
+        Of the volume's file, as libvirt reports it.
+    format
+        ``qcow2`` or ``raw``.
+    backing
+        Path and format of each image below it, the nearest first.
+    """
+
+    path: str
+    format: Format = "qcow2"
+    backing: tuple[tuple[str, Format], ...] = ()
+
+
+@dataclass(frozen=True)
+class DomainSpec:
+    """A machine's domain, from which `~cernvmcontroller.hypervisor.domainxml.build` makes the XML."""
+
+    name: str
+    uuid: str
+    title: str
+    metadata: MachineMetadata
+    domain_type: str
+    """``kvm`` or ``qemu``."""
+    vcpus: int
+    memory_mib: int
+    root: VolumeRef
+    network: str
+    mac: str
+    address: str
+    filter: str
+    hardware: Hardware = field(default_factory=Hardware)
+    seed: str | None = None
+    """Path of the context's ISO image."""
+    home: VolumeRef | None = None
+    layer: str | None = None
+    """Path of the read-only layer image."""
+    vsock: bool = False
+
+
+# --- what happens ---
+
+
+class DomainEventKind(StrEnum):
+    """What happened to a domain."""
+
+    STARTED = "started"
+    STOPPED = "stopped"
+    CRASHED = "crashed"
+    PAUSED = "paused"
+    RESUMED = "resumed"
+    DEFINED = "defined"
+    UNDEFINED = "undefined"
+    REBOOTED = "rebooted"
+
+
+@dataclass(frozen=True)
+class DomainEvent:
+    """Something happened to a domain. A hint to look again, not a record: events may be lost."""
+
+    uuid: str
+    kind: DomainEventKind
+
+
+@dataclass(frozen=True)
+class ConnectionEvent:
+    """The connection to the hypervisor came or went; after it came, everything must be looked at again."""
+
+    alive: bool
+    reason: str = ""
+
+
+HypervisorEvent = DomainEvent | ConnectionEvent
+Callback = Callable[[HypervisorEvent], None]
+Progress = Callable[[int], None]
+"""Called with the bytes done so far."""
+
+
+class ByteStream(Protocol):
+    """Two-way bytes to a port of a running domain."""
+
+    async def read(self) -> bytes:
+        """Return the next bytes; ``b""`` when the other end is gone."""
+        ...
+
+    async def write(self, data: bytes) -> None:
+        """Write all of `data`; raises `ConnectionError` when the other end is gone."""
+        ...
+
+    async def close(self) -> None:
+        """Close; a waiting `read` returns ``b""``."""
+        ...
+
+
+class Hypervisor(Protocol):
+    """A connection to one hypervisor."""
+
+    @property
+    def uri(self) -> str:
+        """The connection URI."""
+        ...
+
+    @property
+    def alive(self) -> bool:
+        """Whether it answers, as far as is known."""
+        ...
+
+    @property
+    def reason(self) -> str:
+        """Why it is not alive; empty while it is."""
+        ...
+
+    async def open(self) -> None:
+        """Connect; from then on a lost connection is re-made in the background.
+
+        Raises
+        ------
+        HostUnreachable
+            It does not answer. The background attempts go on all the same.
+        """
+        ...
+
+    async def close(self) -> None:
+        """Disconnect for good."""
+        ...
+
+    def subscribe(self, callback: Callback) -> Callable[[], None]:
+        """Call `callback` in the event loop with every event; return what ends that."""
+        ...
+
+    async def capabilities(self) -> HostCapabilities:
+        """Return what the host is and can do."""
+        ...
+
+    async def probe_acceleration(self, image: Path | None, pool: str) -> str:
+        """Really boot a small guest under KVM and return ``kvm`` if its kernel speaks, else ``qemu``.
+
+        Parameters
+        ----------
+        image
+            A qcow2 image with a 64-bit kernel that writes to the serial console. Without one there is no
+            proof, and the answer is ``qemu``.
+        pool
+            Where it is put for the probe.
+        """
+        ...
+
+    # domains
+
+    async def domains(self) -> list[DomainState]:
+        """Return all domains of the hypervisor, also those that no hub made."""
+        ...
+
+    async def domain(self, uuid: str) -> DomainState | None:
+        """Return one domain, or None when there is no such."""
+        ...
+
+    async def domain_xml(self, uuid: str) -> str:
+        """Return the domain's XML as it is now."""
+        ...
+
+    async def define(self, xml: str) -> None:
+        """Define a domain, or define it anew; libvirt checks the XML against its schema."""
+        ...
+
+    async def start(self, uuid: str) -> None:
+        """Start it; no error when it runs already."""
+        ...
+
+    async def shutdown(self, uuid: str) -> None:
+        """Ask the guest to shut down (it may take its time, or not obey). `WrongState` unless it runs."""
+        ...
+
+    async def destroy(self, uuid: str) -> None:
+        """Pull the plug; no error when it is off or gone."""
+        ...
+
+    async def reboot(self, uuid: str) -> None:
+        """Ask the guest to reboot. `WrongState` when it is off."""
+        ...
+
+    async def undefine(self, uuid: str) -> None:
+        """Remove the definition with all that libvirt keeps for it; no error when it is gone.
+
+        `WrongState` while it runs.
+        """
+        ...
+
+    # storage
+
+    async def ensure_pool(self, spec: PoolSpec) -> PoolState:
+        """Make the pool exist and be active, also after a restart of the host."""
+        ...
+
+    async def pool(self, name: str) -> PoolState:
+        """Return a pool's sizes."""
+        ...
+
+    async def remove_pool(self, name: str) -> None:
+        """Stop and undefine a pool and remove its directory if it is empty; no error when it is gone."""
+        ...
+
+    async def volumes(self, pool: str) -> list[VolumeState]:
+        """Return the finished volumes of a pool."""
+        ...
+
+    async def volume(self, pool: str, name: str) -> VolumeState | None:
+        """Return one volume, or None when there is no such or its upload was never finished."""
+        ...
+
+    async def create_volume(
+        self,
+        pool: str,
+        name: str,
+        *,
+        capacity: int,
+        format: Format = "qcow2",  # noqa: A002 - libvirt's word
+        backing: VolumeState | None = None,
+        backing_format: Format = "qcow2",
+    ) -> VolumeState:
+        """Create an empty volume, or an overlay of `backing`; one that exists is returned as it is.
+
+        Parameters
+        ----------
+        capacity
+            Bytes.
+        """
+        ...
+
+    async def upload_volume(
+        self,
+        pool: str,
+        name: str,
+        source: Path | bytes,
+        *,
+        format: Format,  # noqa: A002
+        progress: Progress | None = None,
+    ) -> VolumeState:
+        """Bring a file or bytes into a pool; one that was finished before is returned at once.
+
+        An interrupted upload is never taken for a finished one: it is begun again. `progress` is called in
+        the event loop.
+        """
+        ...
+
+    async def read_volume(self, pool: str, name: str, limit: int) -> bytes:
+        """Return the first `limit` bytes of a small volume (a sidecar)."""
+        ...
+
+    async def delete_volume(self, pool: str, name: str) -> None:
+        """Delete a volume; no error when it is gone."""
+        ...
+
+    # networks
+
+    async def ensure_network(self, spec: NetworkSpec) -> None:
+        """Make the network exist and be active. It is only re-made when it differs and nothing uses it."""
+        ...
+
+    async def remove_network(self, name: str) -> None:
+        """Stop and undefine a network; no error when it is gone."""
+        ...
+
+    async def ensure_filter(self, spec: FilterSpec) -> None:
+        """Make the network filter be as described; running machines get the change at once."""
+        ...
+
+    async def remove_filter(self, name: str) -> None:
+        """Undefine a filter; no error when it is gone."""
+        ...
+
+    # streams
+
+    async def open_channel(self, uuid: str, name: str = AGENT_CHANNEL) -> ByteStream:
+        """Open a virtio-serial port of a running domain; a second open takes it from the first."""
+        ...
+
+    async def open_console(self, uuid: str) -> ByteStream:
+        """Open the serial console of a running domain; a second open takes it from the first."""
+        ...

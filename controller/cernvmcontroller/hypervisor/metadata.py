@@ -1,0 +1,87 @@
+"""A machine's metadata in the domain's XML, in a namespace of our own."""
+
+from __future__ import annotations
+
+from lxml import etree
+
+from cernvmcontroller.hypervisor.interface import MachineMetadata
+
+NAMESPACE = "https://cernvm.cern.ch/ns/hub/1"
+PREFIX = "cvm"
+_TAG = f"{{{NAMESPACE}}}machine"
+
+_TEXTS = {
+    "hub": "hub_id",
+    "id": "machine_id",
+    "owner": "owner",
+    "server": "server_name",
+    "appliance": "appliance",
+    "cluster": "cluster",
+    "flavor": "flavor",
+    "network": "network",
+    "address": "address",
+    "home": "home",
+}
+"""XML attribute → field."""
+
+_NUMBERS = {"port": "port", "revision": "revision"}
+
+_PARSER = etree.XMLParser(resolve_entities=False, no_network=True, huge_tree=False)
+
+
+def printable(text: str) -> str:
+    """Return `text` without the characters that XML 1.0 cannot carry (NUL and other controls)."""
+    return "".join(
+        c
+        for c in text
+        if c in "\t\n\r" or "\x20" <= c <= "\ud7ff" or "\ue000" <= c <= "\ufffd" or c > "\uffff"
+    )
+
+
+def element(metadata: MachineMetadata) -> etree._Element:
+    """Return the ``<cvm:machine>`` element; a field that is None has no attribute."""
+    node = etree.Element(_TAG, nsmap={PREFIX: NAMESPACE})
+    for attribute, name in (_TEXTS | _NUMBERS).items():
+        value = getattr(metadata, name)
+        if value is not None:
+            node.set(attribute, printable(str(value)))
+    node.set("notebook", "yes" if metadata.notebook else "no")
+    return node
+
+
+def serialise(metadata: MachineMetadata) -> str:
+    """Return the element as text."""
+    return etree.tostring(element(metadata), encoding="unicode")
+
+
+def parse(xml: str | bytes) -> MachineMetadata | None:
+    """Read the metadata from a domain's XML or from the element alone; None where there is none of ours."""
+    try:
+        root = etree.fromstring(xml if isinstance(xml, bytes) else xml.encode(), _PARSER)
+    except etree.XMLSyntaxError:
+        return None
+    node = root if root.tag == _TAG else root.find(f"metadata/{_TAG}")
+    if node is None:
+        return None
+    return from_element(node)
+
+
+def from_element(node: etree._Element) -> MachineMetadata | None:
+    """Read the metadata from its element; None where it is not complete enough to name a machine."""
+    texts = {name: node.get(attribute) for attribute, name in _TEXTS.items()}
+    hub_id, machine_id = texts.pop("hub_id"), texts.pop("machine_id")
+    if not hub_id or not machine_id:
+        return None
+    numbers = {name: _number(node.get(attribute)) for attribute, name in _NUMBERS.items()}
+    return MachineMetadata(
+        hub_id=hub_id,
+        machine_id=machine_id,
+        notebook=node.get("notebook") == "yes",
+        port=numbers["port"],
+        revision=numbers["revision"],
+        **texts,
+    )
+
+
+def _number(text: str | None) -> int | None:
+    return int(text) if text is not None and text.isascii() and text.isdigit() else None
