@@ -1,0 +1,493 @@
+"""A hypervisor in memory with the error semantics of libvirt's QEMU driver, for tests.
+
+It passes the same contract test as the real one, and does what the real one cannot be told to do: fail on
+demand, hang, lose its connection, crash a guest, play the agent.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+from collections import defaultdict
+from collections.abc import Awaitable, Callable, Coroutine
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
+
+from cernvmapi.errors import HostUnreachable, HypervisorFailed, NotFound
+from cernvmapi.models import Power
+from cernvmcontroller.hypervisor.fakehost import FakeDomain, FakeHost, FakePool, FakeVolume
+from cernvmcontroller.hypervisor.fakestream import MemoryStream
+from cernvmcontroller.hypervisor.interface import (
+    AGENT_CHANNEL,
+    ByteStream,
+    Callback,
+    ConnectionEvent,
+    DomainEvent,
+    DomainEventKind,
+    DomainState,
+    FilterSpec,
+    Format,
+    HostCapabilities,
+    HypervisorEvent,
+    NetworkSpec,
+    PoolSpec,
+    PoolState,
+    Progress,
+    VolumeState,
+    WrongState,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+OnChannel = Callable[[str, str, ByteStream], Awaitable[None]]
+"""Plays the guest's end of a channel: called with the domain's UUID, the channel's name and a stream."""
+
+_KEPT = 4 * 1024 * 1024
+
+
+def _verb(
+    method: Callable[Concatenate[FakeHypervisor, P], Coroutine[Any, Any, R]],
+) -> Callable[Concatenate[FakeHypervisor, P], Coroutine[Any, Any, R]]:
+    """Let injected faults act on a verb, before and after it does its work."""
+    name = method.__name__
+
+    @functools.wraps(method)
+    async def wrapper(self: FakeHypervisor, /, *args: P.args, **kwargs: P.kwargs) -> R:
+        await self._before(name)
+        result = await method(self, *args, **kwargs)
+        self._after(name)
+        return result
+
+    return wrapper
+
+
+class FakeHypervisor:
+    """A hypervisor in memory.
+
+    Parameters
+    ----------
+    uri
+        What it says its URI is.
+    host
+        What it connects to; share one between two of these to play a controller that restarts.
+    deadline
+        Seconds after which a verb that hangs is given up.
+    acceleration
+        What the probe finds.
+    """
+
+    def __init__(
+        self,
+        uri: str = "fake:///system",
+        *,
+        host: FakeHost | None = None,
+        deadline: float = 30,
+        acceleration: str = "qemu",
+        capabilities: HostCapabilities | None = None,
+    ) -> None:
+        self.uri = uri
+        self.host = host or FakeHost()
+        self.deadline = deadline
+        self.acceleration = acceleration
+        self.announced = capabilities or HostCapabilities(
+            host_uuid="6d3b8d0e-7a0c-4a5e-9d8c-0f0f0f0f0f0f",
+            hostname="fake",
+            arch="x86_64",
+            cpu_model="Fake-CPU",
+            cpus=8,
+            memory_mib=32768,
+            libvirt_version="9.0.0",
+            hypervisor_version="7.2.0",
+            domain_types=frozenset({"kvm", "qemu"}),
+        )
+        self.alive = False
+        self.reason = "not connected yet"
+        self.on_channel: OnChannel | None = None
+        self.calls: list[str] = []
+        """Every verb that was called, in order."""
+        self.reachable = True
+        self._subscribers: list[Callback] = []
+        self._failures: dict[str, list[Exception]] = defaultdict(list)
+        self._lost: dict[str, list[Exception]] = defaultdict(list)
+        self._hanging: dict[str, asyncio.Event] = {}
+        self._streams: dict[tuple[str, str], MemoryStream] = {}
+        self._agents: set[asyncio.Task[None]] = set()
+
+    # --- faults and the guest's side, for tests ---
+
+    def fail_next(self, verb: str, error: Exception | None = None, times: int = 1) -> None:
+        """Let the next calls of `verb` fail before they do anything."""
+        self._failures[verb] += [error or HypervisorFailed(f"{verb} failed on demand")] * times
+
+    def lose_reply(self, verb: str, error: Exception | None = None) -> None:
+        """Let the next call of `verb` do its work and then fail."""
+        self._lost[verb].append(error or HostUnreachable(f"The reply to {verb} was lost."))
+
+    def hang(self, verb: str) -> None:
+        """Let calls of `verb` not answer, until `release` or the deadline."""
+        self._hanging[verb] = asyncio.Event()
+
+    def release(self, verb: str) -> None:
+        """Let the calls of `verb` that hang go on."""
+        self._hanging.pop(verb).set()
+
+    def disconnect(self, reason: str = "the host went away") -> None:
+        """Lose the connection; machines go on."""
+        self.reachable = False
+        self._lost_connection(reason)
+
+    def reconnect(self) -> None:
+        """Get the connection back."""
+        self.reachable = True
+        self.alive, self.reason = True, ""
+        self._emit(ConnectionEvent(alive=True))
+
+    def crash(self, uuid: str) -> None:
+        """Let a guest crash."""
+        self._stop(self.host.domain(uuid), "crashed", DomainEventKind.CRASHED)
+
+    def power_off(self, uuid: str) -> None:
+        """Let a guest shut itself down."""
+        self._stop(self.host.domain(uuid), "shutdown", DomainEventKind.STOPPED)
+
+    def pause(self, uuid: str, reason: str = "ioerror") -> None:
+        """Let a domain be paused, as QEMU does when its disk is full."""
+        domain = self.host.domain(uuid)
+        domain.power, domain.reason = Power.PAUSED, reason
+        self._emit(DomainEvent(uuid, DomainEventKind.PAUSED))
+
+    def resume(self, uuid: str) -> None:
+        """Let a paused domain go on."""
+        domain = self.host.domain(uuid)
+        domain.power, domain.reason = Power.ON, "unpaused"
+        self._emit(DomainEvent(uuid, DomainEventKind.RESUMED))
+
+    # --- connection ---
+
+    async def open(self) -> None:
+        """Connect."""
+        await self._before("open", connected=False)
+        if not self.reachable:
+            self.reason = "the host does not answer"
+            raise HostUnreachable(f"{self.uri} does not answer.")
+        self.alive, self.reason = True, ""
+        self._emit(ConnectionEvent(alive=True))
+
+    async def close(self) -> None:
+        """Disconnect for good."""
+        self.alive, self.reason = False, "closed"
+        self._shut(list(self._streams))
+        for task in self._agents:
+            task.cancel()
+        await asyncio.gather(*self._agents, return_exceptions=True)
+
+    def subscribe(self, callback: Callback) -> Callable[[], None]:
+        """Call `callback` with every event; return what ends that."""
+        self._subscribers.append(callback)
+
+        def unsubscribe() -> None:
+            if callback in self._subscribers:
+                self._subscribers.remove(callback)
+
+        return unsubscribe
+
+    @_verb
+    async def capabilities(self) -> HostCapabilities:
+        """Return what was announced."""
+        return self.announced
+
+    @_verb
+    async def probe_acceleration(self, image: Path | None, pool: str) -> str:  # noqa: ARG002
+        """Return what the test said."""
+        return self.acceleration
+
+    # --- domains ---
+
+    @_verb
+    async def domains(self) -> list[DomainState]:
+        """Return all domains."""
+        return [domain.state() for domain in self.host.domains.values()]
+
+    @_verb
+    async def domain(self, uuid: str) -> DomainState | None:
+        """Return one domain, or None."""
+        known = self.host.domains.get(uuid)
+        return known.state() if known else None
+
+    @_verb
+    async def domain_xml(self, uuid: str) -> str:
+        """Return its XML."""
+        return self.host.domain(uuid).xml
+
+    @_verb
+    async def define(self, xml: str) -> None:
+        """Define, or define anew."""
+        self._emit(DomainEvent(self.host.define(xml).uuid, DomainEventKind.DEFINED))
+
+    @_verb
+    async def start(self, uuid: str) -> None:
+        """Start."""
+        domain = self.host.domain(uuid)
+        if domain.power is Power.ON:
+            return
+        if domain.power is Power.PAUSED:
+            raise WrongState("Requested operation is not valid: domain is already running")
+        self.host.check_startable(domain)
+        domain.power, domain.reason = Power.ON, "booted"
+        self._emit(DomainEvent(uuid, DomainEventKind.STARTED))
+
+    @_verb
+    async def shutdown(self, uuid: str) -> None:
+        """Ask the guest to shut down; it does, a little later, if it obeys."""
+        domain = self.host.domain(uuid)
+        if domain.power is not Power.ON:
+            raise WrongState("Requested operation is not valid: domain is not running")
+        if domain.obeys:
+            asyncio.get_running_loop().call_soon(self._obey, domain)
+
+    @_verb
+    async def destroy(self, uuid: str) -> None:
+        """Pull the plug."""
+        domain = self.host.domains.get(uuid)
+        if domain is not None:
+            self._stop(domain, "destroyed", DomainEventKind.STOPPED)
+
+    @_verb
+    async def reboot(self, uuid: str) -> None:
+        """Ask the guest to reboot; its streams stay open, as they do under QEMU."""
+        domain = self.host.domain(uuid)
+        if domain.power is Power.OFF:
+            raise WrongState("Requested operation is not valid: domain is not running")
+        self._emit(DomainEvent(uuid, DomainEventKind.REBOOTED))
+
+    @_verb
+    async def undefine(self, uuid: str) -> None:
+        """Remove the definition."""
+        domain = self.host.domains.get(uuid)
+        if domain is None:
+            return
+        if domain.power is not Power.OFF:
+            raise WrongState("Requested operation is not valid: the domain runs; power it off first")
+        del self.host.domains[uuid]
+        self._emit(DomainEvent(uuid, DomainEventKind.UNDEFINED))
+
+    # --- storage ---
+
+    @_verb
+    async def ensure_pool(self, spec: PoolSpec) -> PoolState:
+        """Make the pool exist."""
+        pool = self.host.pools.setdefault(spec.name, FakePool(spec.name, spec.path))
+        return PoolState(pool.name, pool.capacity, pool.available)
+
+    @_verb
+    async def pool(self, name: str) -> PoolState:
+        """Return a pool's sizes."""
+        pool = self.host.pool(name)
+        return PoolState(pool.name, pool.capacity, pool.available)
+
+    @_verb
+    async def remove_pool(self, name: str) -> None:
+        """Forget a pool."""
+        self.host.pools.pop(name, None)
+
+    @_verb
+    async def volumes(self, pool: str) -> list[VolumeState]:
+        """Return the finished volumes."""
+        return [_state(volume) for volume in self.host.pool(pool).volumes.values() if volume.complete]
+
+    @_verb
+    async def volume(self, pool: str, name: str) -> VolumeState | None:
+        """Return one finished volume, or None."""
+        found = self.host.pool(pool).volumes.get(name)
+        return _state(found) if found is not None and found.complete else None
+
+    @_verb
+    async def create_volume(
+        self,
+        pool: str,
+        name: str,
+        *,
+        capacity: int,
+        format: Format = "qcow2",  # noqa: A002, ARG002
+        backing: VolumeState | None = None,
+        backing_format: Format = "qcow2",  # noqa: ARG002
+    ) -> VolumeState:
+        """Create an empty volume or an overlay."""
+        store = self.host.pool(pool)
+        if name not in store.volumes:
+            if backing is not None and backing.path not in _paths(self.host.pools.values()):
+                raise HypervisorFailed(f"Cannot access backing store '{backing.path}'")
+            store.volumes[name] = FakeVolume(
+                name, f"{store.path}/{name}", capacity, 196_608, backing=backing.path if backing else None
+            )
+        return _state(store.volumes[name])
+
+    @_verb
+    async def upload_volume(
+        self,
+        pool: str,
+        name: str,
+        source: Path | bytes,
+        *,
+        format: Format,  # noqa: A002
+        progress: Progress | None = None,
+    ) -> VolumeState:
+        """Bring bytes into the pool, in steps, so that it can be interrupted."""
+        store = self.host.pool(pool)
+        known = store.volumes.get(name)
+        if known is not None and known.complete:
+            return _state(known)
+        if isinstance(source, Path):
+            with source.open("rb") as file:
+                data = file.read(_KEPT)
+            size = source.stat().st_size  # noqa: ASYNC240
+        else:
+            data, size = source, len(source)
+        capacity = int.from_bytes(data[24:32]) if format == "qcow2" and data[:4] == b"QFI\xfb" else size
+        volume = FakeVolume(name, f"{store.path}/{name}", capacity, 0, data, complete=False)
+        store.volumes[name] = volume
+        for done in sorted({size // 2, size}):
+            await asyncio.sleep(0)
+            if not self.alive:
+                raise HostUnreachable(f"{self.uri} went away during an upload.")
+            volume.allocation = done
+            if progress is not None:
+                progress(done)
+        volume.complete = True
+        return _state(volume)
+
+    @_verb
+    async def read_volume(self, pool: str, name: str, limit: int) -> bytes:
+        """Return the first bytes of a volume."""
+        try:
+            return self.host.pool(pool).volumes[name].data[:limit]
+        except KeyError:
+            raise NotFound(f"Storage volume not found: no volume '{name}'") from None
+
+    @_verb
+    async def delete_volume(self, pool: str, name: str) -> None:
+        """Delete a volume."""
+        store = self.host.pools.get(pool)
+        if store is not None:
+            store.volumes.pop(name, None)
+
+    # --- networks ---
+
+    @_verb
+    async def ensure_network(self, spec: NetworkSpec) -> None:
+        """Make the network exist."""
+        self.host.networks[spec.name] = spec
+
+    @_verb
+    async def remove_network(self, name: str) -> None:
+        """Forget a network."""
+        self.host.networks.pop(name, None)
+
+    @_verb
+    async def ensure_filter(self, spec: FilterSpec) -> None:
+        """Make the filter exist."""
+        self.host.filters[spec.name] = spec
+
+    @_verb
+    async def remove_filter(self, name: str) -> None:
+        """Forget a filter, unless a domain refers to it."""
+        if any(
+            name in domain.sources()["filter"]
+            for domain in self.host.domains.values()
+            if domain.power != "off"
+        ):
+            raise WrongState(f"Requested operation is not valid: filter '{name}' is in use")
+        self.host.filters.pop(name, None)
+
+    # --- streams ---
+
+    @_verb
+    async def open_channel(self, uuid: str, name: str = AGENT_CHANNEL) -> ByteStream:
+        """Open a channel; `on_channel` plays the guest."""
+        ours, theirs = self._open(uuid, name)
+        if self.on_channel is not None:
+            task = asyncio.ensure_future(self._play(self.on_channel, uuid, name, theirs))
+            self._agents.add(task)
+            task.add_done_callback(self._agents.discard)
+        return ours
+
+    @_verb
+    async def open_console(self, uuid: str) -> ByteStream:
+        """Open the console; it says what the host's `consoles` holds."""
+        ours, theirs = self._open(uuid, "console")
+        await theirs.write(self.host.consoles.get(uuid, b""))
+        return ours
+
+    # --- inner ---
+
+    async def _before(self, verb: str, *, connected: bool = True) -> None:
+        self.calls.append(verb)
+        if verb in self._hanging:
+            try:
+                await asyncio.wait_for(self._hanging[verb].wait(), self.deadline)
+            except TimeoutError:
+                raise HostUnreachable(f"{self.uri} did not answer within {self.deadline:g} s.") from None
+        else:
+            await asyncio.sleep(0)
+        if self._failures[verb]:
+            raise self._failures[verb].pop(0)
+        if connected and not self.alive:
+            raise HostUnreachable(f"{self.uri} does not answer: {self.reason}.")
+
+    def _after(self, verb: str) -> None:
+        if self._lost[verb]:
+            raise self._lost[verb].pop(0)
+
+    async def _play(self, agent: OnChannel, uuid: str, name: str, stream: MemoryStream) -> None:
+        try:
+            await agent(uuid, name, stream)
+        except ConnectionError:
+            return  # the controller hung up; a real agent lives with that too
+
+    def _open(self, uuid: str, name: str) -> tuple[MemoryStream, MemoryStream]:
+        if self.host.domain(uuid).power is Power.OFF:
+            raise WrongState("Requested operation is not valid: domain is not running")
+        self._shut([(uuid, name)])
+        ours, theirs = MemoryStream.pair()
+        self._streams[uuid, name] = ours
+        return ours, theirs
+
+    def _shut(self, keys: Iterable[tuple[str, str]]) -> None:
+        for key in keys:
+            stream = self._streams.pop(key, None)
+            if stream is not None:
+                stream.shut()
+
+    def _obey(self, domain: FakeDomain) -> None:
+        self._stop(domain, "shutdown", DomainEventKind.STOPPED)
+
+    def _stop(self, domain: FakeDomain, reason: str, kind: DomainEventKind) -> None:
+        if domain.power is Power.OFF:
+            return
+        domain.power, domain.reason = Power.OFF, reason
+        self._shut([key for key in self._streams if key[0] == domain.uuid])
+        self._emit(DomainEvent(domain.uuid, kind))
+
+    def _lost_connection(self, reason: str) -> None:
+        self.alive, self.reason = False, reason
+        self._shut(list(self._streams))
+        self._emit(ConnectionEvent(alive=False, reason=reason))
+
+    def _emit(self, event: HypervisorEvent) -> None:
+        if isinstance(event, DomainEvent) and not self.alive:
+            return  # nobody is connected to hear it
+        loop = asyncio.get_running_loop()
+        for callback in list(self._subscribers):
+            loop.call_soon(callback, event)
+
+
+def _state(volume: FakeVolume) -> VolumeState:
+    return VolumeState(volume.name, volume.capacity, volume.allocation, volume.path)
+
+
+def _paths(pools: Iterable[FakePool]) -> set[str]:
+    return {volume.path for pool in pools for volume in pool.volumes.values()}

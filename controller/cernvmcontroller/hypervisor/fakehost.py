@@ -1,0 +1,131 @@
+"""What a fake host remembers: it outlives the connections to it, as a real one does."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from lxml import etree
+
+from cernvmapi.errors import HypervisorFailed, NotFound
+from cernvmapi.models import Power
+from cernvmcontroller.hypervisor import metadata
+from cernvmcontroller.hypervisor.interface import DomainState
+
+if TYPE_CHECKING:
+    from cernvmcontroller.hypervisor.interface import FilterSpec, NetworkSpec
+
+_GIB = 1024**3
+
+
+@dataclass
+class FakeDomain:
+    """A domain."""
+
+    uuid: str
+    name: str
+    xml: str
+    power: Power = Power.OFF
+    reason: str = "unknown"
+    obeys: bool = True
+    """Whether the guest shuts down when asked."""
+
+    def state(self) -> DomainState:
+        """Return it as the interface shows it."""
+        return DomainState(self.uuid, self.name, self.power, self.reason, metadata.parse(self.xml))
+
+    def sources(self) -> dict[str, list[str]]:
+        """Return what its XML refers to: files, networks and filters."""
+        root = etree.fromstring(self.xml.encode())
+        return {
+            "file": [str(node.get("file")) for node in root.iterfind(".//disk//source[@file]")],
+            "network": [str(node.get("network")) for node in root.iterfind(".//interface/source[@network]")],
+            "filter": [str(node.get("filter")) for node in root.iterfind(".//interface/filterref")],
+        }
+
+
+@dataclass
+class FakeVolume:
+    """A volume; only small ones keep their bytes."""
+
+    name: str
+    path: str
+    capacity: int
+    allocation: int = 0
+    data: bytes = b""
+    backing: str | None = None
+    complete: bool = True
+
+
+@dataclass
+class FakePool:
+    """A pool."""
+
+    name: str
+    path: str
+    capacity: int = 100 * _GIB
+    volumes: dict[str, FakeVolume] = field(default_factory=dict)
+
+    @property
+    def available(self) -> int:
+        """Bytes left."""
+        return self.capacity - sum(volume.allocation for volume in self.volumes.values())
+
+
+@dataclass
+class FakeHost:
+    """All that a host keeps."""
+
+    domains: dict[str, FakeDomain] = field(default_factory=dict)
+    pools: dict[str, FakePool] = field(default_factory=dict)
+    networks: dict[str, NetworkSpec] = field(default_factory=dict)
+    filters: dict[str, FilterSpec] = field(default_factory=dict)
+    consoles: dict[str, bytes] = field(default_factory=dict)
+    """What a machine's console says to whoever opens it."""
+
+    def domain(self, uuid: str) -> FakeDomain:
+        """Return a domain or raise `NotFound`."""
+        try:
+            return self.domains[uuid]
+        except KeyError:
+            raise NotFound(f"Domain not found: no domain with matching uuid '{uuid}'") from None
+
+    def pool(self, name: str) -> FakePool:
+        """Return a pool or raise `NotFound`."""
+        try:
+            return self.pools[name]
+        except KeyError:
+            raise NotFound(f"Storage pool not found: no storage pool with matching name '{name}'") from None
+
+    def define(self, xml: str) -> FakeDomain:
+        """Define as QEMU's driver does: a name and a UUID belong together."""
+        root = etree.fromstring(xml.encode())
+        name, uuid = root.findtext("name"), root.findtext("uuid")
+        if not name or not uuid:
+            raise HypervisorFailed("XML error: a domain needs a name and a uuid")
+        known = self.domains.get(uuid)
+        if known is not None and known.name != name:
+            raise HypervisorFailed(
+                f"operation failed: domain '{known.name}' is already defined with uuid {uuid}"
+            )
+        if any(other.name == name and other.uuid != uuid for other in self.domains.values()):
+            raise HypervisorFailed(f"operation failed: domain '{name}' already exists with another uuid")
+        if known is not None:
+            known.xml = xml
+            return known
+        self.domains[uuid] = FakeDomain(uuid, name, xml)
+        return self.domains[uuid]
+
+    def check_startable(self, domain: FakeDomain) -> None:
+        """Refuse as QEMU's driver does what refers to things that are not there."""
+        sources = domain.sources()
+        files = {volume.path for pool in self.pools.values() for volume in pool.volumes.values()}
+        for path in sources["file"]:
+            if path not in files:
+                raise HypervisorFailed(f"Cannot access storage file '{path}': No such file or directory")
+        for name in sources["network"]:
+            if name not in self.networks:
+                raise HypervisorFailed(f"Network not found: no network with matching name '{name}'")
+        for name in sources["filter"]:
+            if name not in self.filters:
+                raise HypervisorFailed(f"internal error: referenced filter '{name}' is missing")
