@@ -1,0 +1,1 @@
+"""The deployment for one machine: what ``make run``, ``make test`` and ``make clean`` do."""

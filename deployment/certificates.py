@@ -1,0 +1,65 @@
+"""The certificates that hub, proxy and controller show to each other (JupyterHub's ``internal_ssl``)."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from certipy import Certipy, CertNotFoundError
+
+from deployment.settings import ROOT
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from deployment.settings import Settings
+
+SERVICE = "service-cernvm"
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A key, its certificate, and who the other side must be signed by."""
+
+    key: Path
+    certificate: Path
+    trust: Path
+
+
+def pair(settings: Settings, component: str, authority: str) -> Pair:
+    """Return where the files of `component` are, which trusts what `authority`'s bundle trusts."""
+    folder = settings.certificates / component
+    return Pair(
+        key=folder / f"{component}.key",
+        certificate=folder / f"{component}.crt",
+        trust=settings.certificates / f"{authority}_trust.crt",
+    )
+
+
+def service(settings: Settings) -> Pair:
+    """Return the controller's files for its listener behind the proxy."""
+    return pair(settings, SERVICE, "notebooks-ca")
+
+
+def ensure(settings: Settings) -> None:
+    """Make the certificates that do not exist yet.
+
+    The hub would make its own at its start, but the proxy, which it does not start, needs them earlier.
+    """
+    parts = (("hub-internal", "hub-ca"), ("proxy-api", "proxy-api-ca"), ("proxy-client", "proxy-client-ca"))
+    if not all(pair(settings, *part).certificate.exists() for part in parts):
+        subprocess.run(
+            [sys.executable, "-m", "jupyterhub", "--generate-certs", "--config", str(settings.hub_config)],
+            cwd=settings.state,
+            env=settings.environment() | {"PATH": "/usr/bin:/bin", "PYTHONPATH": str(ROOT)},
+            check=True,
+            stdout=subprocess.DEVNULL,
+        )
+    certipy = Certipy(store_dir=str(settings.certificates))
+    try:
+        certipy.store.get_record(SERVICE)
+    except CertNotFoundError:
+        # Proxy and hub trust what notebooks-ca signs; the proxy connects to the loopback address.
+        certipy.create_signed_pair(SERVICE, "notebooks-ca", alt_names=["IP:127.0.0.1", "DNS:localhost"])
