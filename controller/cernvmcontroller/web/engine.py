@@ -1,0 +1,210 @@
+"""What the web layer asks of the engine, as protocols: it decides nothing about machines itself.
+
+Who may ask is settled before any of these is called. ``owner`` is therefore a filter and never a permission:
+the web layer passes the caller's own name where the caller may see only what is theirs.
+
+Every method raises an error of `cernvmapi.errors`; `NotFound` for an id that does not exist.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Collection
+
+    from cernvmapi.models import (
+        Appliance,
+        AuditRecord,
+        Console,
+        Event,
+        Flavor,
+        Health,
+        Host,
+        Machine,
+        MachineCreate,
+        Network,
+        Operation,
+        OperationStatus,
+        Page,
+        Pool,
+        Session,
+        Status,
+        Volume,
+        VolumeKind,
+    )
+    from cernvmcontroller.store import Actor
+
+MACHINE_SORTS = ("name", "owner", "status", "host", "created", "changed")
+"""What a list of machines can be sorted by; a ``-`` in front turns the order round."""
+
+
+class Machines(Protocol):
+    """The machines and what can be done to them."""
+
+    async def create(self, actor: Actor, request: MachineCreate, owner: str | None) -> tuple[Machine, bool]:
+        """Return the machine and whether it is new.
+
+        With ``notebook``, (owner, server name) names one machine: asking again returns the one that is there;
+        if it is of another appliance or flavor, `Conflict`.
+        """
+
+    async def get(self, machine_id: str) -> Machine:
+        """Return one machine."""
+
+    async def page(
+        self,
+        *,
+        owner: str | None = None,
+        status: Collection[Status] = (),
+        host: str | None = None,
+        search: str | None = None,
+        sort: str = "-created",
+        limit: int = 100,
+        cursor: str | None = None,
+    ) -> Page[Machine]:
+        """Return one page of the machines that fit all filters; `Malformed` for a cursor of no page."""
+
+    async def start(self, actor: Actor, machine_id: str, session: Session | None) -> Operation:
+        """Begin a start; where one runs already, return its operation."""
+
+    async def shutdown(self, actor: Actor, machine_id: str) -> Operation:
+        """Begin an orderly shutdown."""
+
+    async def poweroff(self, actor: Actor, machine_id: str) -> Operation:
+        """Begin to switch the machine off without asking it."""
+
+    async def reboot(self, actor: Actor, machine_id: str) -> Operation:
+        """Begin a reboot."""
+
+    async def delete(self, actor: Actor, machine_id: str) -> Operation:
+        """Begin to remove the machine and its disk; the home stays."""
+
+    async def put_session(self, actor: Actor, machine_id: str, session: Session) -> Machine:
+        """Give the machine's notebook server (again) what it needs."""
+
+    async def console(self, machine_id: str) -> Console:
+        """Return the end of the machine's serial console."""
+
+
+class Operations(Protocol):
+    """Long work under way and done."""
+
+    async def get(self, operation_id: str) -> Operation:
+        """Return one operation."""
+
+    async def page(
+        self,
+        *,
+        owner: str | None = None,
+        status: Collection[OperationStatus] = (),
+        subject: str | None = None,
+        limit: int = 100,
+        cursor: str | None = None,
+    ) -> Page[Operation]:
+        """Return one page, the newest first."""
+
+    async def wait(self, operation_id: str, seconds: float) -> Operation:
+        """Return the operation when it is finished, or as it is after `seconds`."""
+
+    async def cancel(self, actor: Actor, operation_id: str) -> Operation:
+        """Ask a running operation to end; `Conflict` where it cannot."""
+
+
+class Volumes(Protocol):
+    """The volumes that the hub made."""
+
+    async def get(self, volume_id: str) -> Volume:
+        """Return one volume."""
+
+    async def page(
+        self,
+        *,
+        owner: str | None = None,
+        kind: Collection[VolumeKind] = (),
+        limit: int = 100,
+        cursor: str | None = None,
+    ) -> Page[Volume]:
+        """Return one page."""
+
+    async def delete(self, actor: Actor, volume_id: str) -> None:
+        """Delete a volume that nothing uses; `Conflict` while it is attached or part of a machine."""
+
+
+class Inventory(Protocol):
+    """What machines run on and are made of."""
+
+    async def hosts(self) -> list[Host]:
+        """Return the hosts, by name."""
+
+    async def host(self, host_id: str) -> Host:
+        """Return one host, by id or name."""
+
+    async def networks(self) -> list[Network]:
+        """Return the networks."""
+
+    async def pools(self) -> list[Pool]:
+        """Return the storage pools."""
+
+    async def flavors(self) -> list[Flavor]:
+        """Return the sizes, in the site's order."""
+
+
+class Catalogue(Protocol):
+    """The appliances."""
+
+    async def appliances(self) -> list[Appliance]:
+        """Return the appliances, hidden ones included."""
+
+    async def appliance(self, appliance_id: str) -> Appliance:
+        """Return one appliance."""
+
+
+class EventLog(Protocol):
+    """The persisted events."""
+
+    def subscribe(self, after: int | None, types: set[str] | None) -> AsyncIterator[Event]:
+        """Yield the events after id `after` (None: from now on) of these types (None: all), without a gap.
+
+        Where events after `after` are already forgotten, the first is one of type ``reset``.
+        """
+
+    async def last_id(self) -> int:
+        """Return the id of the newest event, 0 before the first."""
+
+
+class Audit(Protocol):
+    """The record of who did what."""
+
+    async def page(
+        self,
+        *,
+        actor: str | None = None,
+        action: str | None = None,
+        subject: str | None = None,
+        limit: int = 100,
+        cursor: str | None = None,
+    ) -> Page[AuditRecord]:
+        """Return one page, the newest first."""
+
+
+class Engine(Protocol):
+    """All that is behind the API."""
+
+    @property
+    def machines(self) -> Machines: ...
+    @property
+    def operations(self) -> Operations: ...
+    @property
+    def volumes(self) -> Volumes: ...
+    @property
+    def inventory(self) -> Inventory: ...
+    @property
+    def catalogue(self) -> Catalogue: ...
+    @property
+    def events(self) -> EventLog: ...
+    @property
+    def audit(self) -> Audit: ...
+
+    async def health(self) -> Health:
+        """Say how the controller is, at once: from what is known, without asking a host."""
