@@ -1,0 +1,77 @@
+"""The events' table."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+from sqlalchemy import delete, func, or_, select
+
+from cernvmapi.models import Event
+from cernvmcontroller.events import Batch, Filter
+from cernvmcontroller.store.tables import EventRow, MetaRow
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from sqlalchemy.ext.asyncio import AsyncSession
+    from contextlib import AbstractAsyncContextManager
+    from collections.abc import Callable
+
+_PRUNED = "events.pruned"
+
+
+def to_model(row: EventRow) -> Event:
+    """Return the event as it goes over the wire."""
+    return Event(id=row.id, type=row.type, subject=row.subject, owner=row.owner, at=row.at, data=row.data)
+
+
+async def last_id(session: AsyncSession) -> int:
+    """Return the newest event's id; pruning never takes the newest."""
+    return await session.scalar(select(func.max(EventRow.id))) or 0
+
+
+async def pruned(session: AsyncSession) -> int:
+    """Return the highest id that was thrown away, 0 when none was."""
+    row = await session.get(MetaRow, _PRUNED)
+    return int(row.value) if row else 0
+
+
+async def prune(session: AsyncSession, *, keep: int, days: float) -> int:
+    """Throw away the events that are too many or too old, but never the newest.
+
+    Returns
+    -------
+    int
+        How many went.
+    """
+    newest = await last_id(session)
+    old = select(func.max(EventRow.id)).where(EventRow.at < datetime.now(UTC) - timedelta(days=days))
+    upto = min(max(await session.scalar(old) or 0, newest - keep), newest - 1)
+    if upto <= await pruned(session):
+        return 0
+    await session.merge(MetaRow(key=_PRUNED, value=str(upto)))
+    result = await session.execute(delete(EventRow).where(EventRow.id <= upto))
+    return int(result.rowcount)  # type: ignore[attr-defined]
+
+
+class Journal:
+    """The events' table, as `cernvmcontroller.events.EventLog` reads it.
+
+    Parameters
+    ----------
+    read
+        `Store.read`.
+    """
+
+    def __init__(self, read: Callable[[], AbstractAsyncContextManager[AsyncSession]]) -> None:
+        self._read = read
+
+    async def since(self, after: int, upto: int, chosen: Filter, limit: int) -> Batch:
+        """Return the first `limit` of the chosen events with ``after < id <= upto``, in their order."""
+        query = select(EventRow).where(EventRow.id > after, EventRow.id <= upto)
+        if chosen.types is not None:
+            query = query.where(EventRow.type.in_(sorted(chosen.types)))
+        if chosen.owner is not None:
+            query = query.where(or_(EventRow.owner == chosen.owner, EventRow.type.in_(sorted(chosen.public))))
+        async with self._read() as session:
+            rows = await session.scalars(query.order_by(EventRow.id).limit(limit))
+            return Batch([to_model(row) for row in rows], await pruned(session))
