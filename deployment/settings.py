@@ -5,6 +5,7 @@ The only place that derives a path or a port.
 
 from __future__ import annotations
 
+import json
 import os
 import re
 from dataclasses import dataclass
@@ -17,6 +18,16 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).resolve().parent.parent
 """The folder of the checkout."""
+
+
+REMEMBERED = "settings.json"
+"""File in the state that keeps the settings; a folder without it is no state of ours."""
+
+LAST_PORT = 65535 - 4
+"""The highest PORT: four more follow it."""
+
+LARGEST, SMALLEST = 16, 28
+"""Prefix lengths of a SUBNET."""
 
 
 class SettingsError(ValueError):
@@ -56,40 +67,60 @@ class Settings:
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str] = os.environ) -> Settings:
-        """Read the variables, each with its default.
+        """Read the variables.
+
+        One that is not given is as it was when the state was made, or else has its default.
 
         Raises
         ------
         SettingsError
             When one of them cannot be used.
         """
-        port = environ.get("PORT") or "8000"
-        if not port.isdecimal() or not 1 <= int(port) <= 65535 - 4:
-            raise SettingsError(f"PORT={port}: use a number between 1 and {65535 - 4}.")
-        name = environ.get("HUB_NAME") or "cernvmhub"
+        state = (ROOT / Path(environ.get("STATE") or ".state").expanduser()).resolve()
+        remembered = _remembered(state)
+
+        def value(name: str, default: str) -> str:
+            return environ.get(name) or remembered.get(name) or default
+
+        for name in ("PORT", "HUB_NAME", "SUBNET"):
+            if name in remembered and value(name, "") != remembered[name]:
+                raise SettingsError(
+                    f"{name}={environ[name]}: {state} was made with {name}={remembered[name]}, and its "
+                    f"machines rely on that. Leave {name} out, or use another STATE, or make clean first."
+                )
+        port, name, subnet = (
+            value("PORT", "8000"),
+            value("HUB_NAME", "cernvmhub"),
+            value("SUBNET", "10.80.0.0/20"),
+        )
+        if not port.isdecimal() or not 1 <= int(port) <= LAST_PORT:
+            raise SettingsError(f"PORT={port}: use a number between 1 and {LAST_PORT}.")
         if not re.fullmatch(r"[a-z][a-z0-9]{0,11}", name):
             raise SettingsError(
                 f"HUB_NAME={name}: use up to 12 lower-case letters and digits, a letter first "
                 "(Linux allows a network device no longer name)."
             )
-        subnet = environ.get("SUBNET") or "10.80.0.0/20"
         try:
             network = IPv4Network(subnet)
         except ValueError as error:
             raise SettingsError(f"SUBNET={subnet}: use a network like 10.80.0.0/20 ({error}).") from error
-        if not network.is_private or not 16 <= network.prefixlen <= 28:  # noqa: PLR2004
-            raise SettingsError(f"SUBNET={subnet}: use a private network between /16 and /28.")
-        cache = environ.get("CACHE") or Path(environ.get("XDG_CACHE_HOME") or "~/.cache") / "cernvmhub"
+        if not network.is_private or not LARGEST <= network.prefixlen <= SMALLEST:
+            raise SettingsError(f"SUBNET={subnet}: use a private network between /{LARGEST} and /{SMALLEST}.")
+        cache = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache") / "cernvmhub"
         return cls(
-            state=(ROOT / Path(environ.get("STATE") or ".state").expanduser()).resolve(),
-            ip=environ.get("IP") or "127.0.0.1",
+            state=state,
+            ip=value("IP", "127.0.0.1"),
             port=int(port),
             name=name,
             subnet=network,
-            cache=Path(cache).expanduser().resolve(),
-            hub_config=ROOT / (environ.get("HUB_CONFIG") or "jupyterhub_config.py"),
-            controller_config=ROOT / (environ.get("CONTROLLER_CONFIG") or "controller_config.py"),
+            cache=Path(value("CACHE", str(cache))).expanduser().resolve(),
+            hub_config=ROOT / value("HUB_CONFIG", "jupyterhub_config.py"),
+            controller_config=ROOT / value("CONTROLLER_CONFIG", "controller_config.py"),
         )
+
+    def remember(self) -> None:
+        """Keep the settings in the state, for whoever later names only that."""
+        (self.state / REMEMBERED).write_text(json.dumps(self.environment(), indent=2) + "\n")
 
     def environment(self) -> dict[str, str]:
         """Return the variables that make another process come to the same settings."""
@@ -177,3 +208,11 @@ class Settings:
     def secret(self, name: str) -> Path:
         """Return the file of a secret (`deployment.secrets.NAMES`)."""
         return self.state / name
+
+
+def _remembered(state: Path) -> dict[str, str]:
+    try:
+        remembered: dict[str, str] = json.loads((state / REMEMBERED).read_text())
+    except FileNotFoundError:
+        return {}
+    return remembered

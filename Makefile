@@ -1,0 +1,42 @@
+# CernVM Hub on one machine. Each target calls a program of deployment/; `make` lists them.
+#
+# Variables of run, clean and distclean; a state remembers those it was made with:
+#   PORT=8000  STATE=.state  HUB_NAME=cernvmhub  SUBNET=10.80.0.0/20  IP=127.0.0.1
+export PORT STATE HUB_NAME SUBNET IP
+
+PYTHON ?= python3
+VENV := .venv/bin/python
+
+.DEFAULT_GOAL := help
+.PHONY: help run test lint bench docs clean distclean
+
+help:  ## list the targets
+	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST)
+	@echo "  with PORT=8000 STATE=.state HUB_NAME=cernvmhub SUBNET=10.80.0.0/20 IP=127.0.0.1 (defaults)"
+
+run:  ## install what is missing, then run hub, controller and proxy until Ctrl-C
+	@$(PYTHON) -m deployment.bootstrap run
+	@exec $(VENV) -m deployment.run
+
+test:  ## all tests, those with real machines and a real browser included
+	@$(PYTHON) -m deployment.bootstrap test
+	@exec $(VENV) -m pytest $(ARGS)
+
+lint:  ## format, style and types
+	@$(PYTHON) -m deployment.bootstrap lint
+	@exec $(VENV) -m pre_commit run --all-files
+
+bench:  ## how fast a machine starts, in phases and ratios
+	@$(PYTHON) -m deployment.bootstrap test
+	@exec $(VENV) -m bench
+
+docs:  ## the documentation, into docs/_build/html
+	@$(PYTHON) -m deployment.bootstrap lint
+	@exec $(VENV) -m sphinx --fail-on-warning --keep-going docs docs/_build/html
+
+clean:  ## end what runs; remove machines, volumes, pool, network, filter and STATE
+	@test ! -d "$${STATE:-.state}" || $(PYTHON) -m deployment.bootstrap run
+	@test ! -d "$${STATE:-.state}" || exec $(VENV) -m deployment.clean
+
+distclean: clean  ## clean, and remove built appliances and the virtual environment
+	@$(PYTHON) -m deployment.distclean

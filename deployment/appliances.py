@@ -1,0 +1,39 @@
+"""The appliances of one machine: built where the cache does not have them yet."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+from deployment.settings import ROOT
+
+if TYPE_CHECKING:
+    from deployment.settings import Settings
+
+KINDS = ("default", "tiny", "layer")
+"""The notebook appliance, the guest that probes acceleration, and our own packages on top of the first."""
+
+
+class BuildFailed(Exception):
+    """An appliance could not be built; its builder has said why."""
+
+
+def ensure(settings: Settings) -> dict[str, str]:
+    """Build what is missing, write down where each appliance is, and return that.
+
+    Raises
+    ------
+    BuildFailed
+        When one cannot be built.
+    """
+    paths = {}
+    for kind in KINDS:
+        command = [sys.executable, str(ROOT / "appliance" / "build"), kind, "--cache", str(settings.cache)]
+        done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)
+        if done.returncode != 0:
+            raise BuildFailed(f"The appliance {kind!r} could not be built; see above.")
+        paths[kind] = done.stdout.strip()
+    settings.appliances.write_text(json.dumps(paths, indent=2) + "\n")
+    return paths

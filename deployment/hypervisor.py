@@ -1,0 +1,97 @@
+"""What libvirt needs of this machine: a readable /dev/kvm, and its daemons running."""
+
+from __future__ import annotations
+
+import contextlib
+import grp
+import os
+import socket
+import stat
+import sys
+import time
+from pathlib import Path
+
+from deployment import debian
+
+KVM = Path("/dev/kvm")
+SOCKETS = {
+    "virtlogd": Path("/run/libvirt/virtlogd-sock"),
+    "libvirtd": Path("/run/libvirt/libvirt-sock"),
+}
+"""In the order of their start: libvirtd hands the consoles of its machines to virtlogd."""
+
+PATIENCE = 30
+"""Seconds for a daemon to listen."""
+
+
+def ensure() -> None:
+    """Make /dev/kvm readable for libvirt's probe, then start the daemons that do not run.
+
+    Raises
+    ------
+    deployment.debian.Missing
+        When an administrator has to do it.
+    """
+    if not kvm_is_readable():
+        # libvirt's probe runs QEMU without privileges; where that may not open the device, libvirt tries
+        # again at every look-up of capabilities, which makes each definition of a machine take a minute.
+        debian.as_root(
+            "Libvirt must be able to read /dev/kvm.",
+            ["chown", "root:kvm", str(KVM)],
+            ["chmod", "0660", str(KVM)],
+        )
+    asleep = [name for name, path in SOCKETS.items() if not listens(path)]
+    if asleep:
+        start(asleep)
+    if os.geteuid() != 0 and not may_use_libvirt():
+        raise debian.Missing(
+            "This account may not use libvirt. Run this and log in again:\n  sudo adduser $USER libvirt"
+        )
+
+
+def kvm_is_readable() -> bool:
+    """Say whether group kvm may open /dev/kvm; where there is no such device, nothing needs to be done."""
+    try:
+        status = KVM.stat()
+        group = grp.getgrnam("kvm").gr_gid
+    except (FileNotFoundError, KeyError):
+        return True
+    world = stat.S_IROTH | stat.S_IWOTH
+    shared = stat.S_IRGRP | stat.S_IWGRP
+    return status.st_mode & world == world or (status.st_gid == group and status.st_mode & shared == shared)
+
+
+def listens(path: Path) -> bool:
+    """Say whether a daemon accepts connections on its socket."""
+    with socket.socket(socket.AF_UNIX) as probe:
+        try:
+            probe.connect(str(path))
+        except PermissionError:
+            return True  # it is there, and not for this account
+        except OSError:
+            return False
+    return True
+
+
+def may_use_libvirt() -> bool:
+    """Say whether this account may open libvirt's socket."""
+    with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX) as probe:
+        probe.connect(str(SOCKETS["libvirtd"]))
+        return True
+    return False
+
+
+def start(daemons: list[str]) -> None:
+    """Start daemons, through the init system where there is one."""
+    print(f"Starting {' and '.join(daemons)}", flush=True)
+    if Path("/run/systemd/system").exists():
+        commands = [["systemctl", "start", f"{name}.socket"] for name in daemons]
+    else:
+        commands = [[f"/usr/sbin/{name}", "--daemon"] for name in daemons]
+    debian.as_root(f"{' and '.join(daemons)} must run.", *commands)
+    deadline = time.monotonic() + PATIENCE
+    while not all(listens(SOCKETS[name]) for name in daemons):
+        if time.monotonic() > deadline:
+            print(f"{' and '.join(daemons)} did not start listening in {PATIENCE} s.", file=sys.stderr)
+            raise debian.Missing("Look into the system's log for the reason.")
+        time.sleep(0.1)

@@ -1,0 +1,55 @@
+"""One deployment runs once: locks that the kernel lets go of when their holder ends, however it ends."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, TextIO
+
+if TYPE_CHECKING:
+    from deployment.settings import Settings
+
+
+class RunsAlready(Exception):
+    """Somebody else holds a lock; `pid` is theirs."""
+
+    def __init__(self, path: Path, pid: int | None) -> None:
+        super().__init__(f"process {pid or 'unknown'} holds {path}")
+        self.pid = pid
+
+
+def take(path: Path) -> TextIO:
+    """Take the lock and write this process's id into it; it is held until the file is closed.
+
+    Raises
+    ------
+    RunsAlready
+        When somebody else holds it, another person on this machine included.
+    """
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    except PermissionError:
+        raise RunsAlready(path, None) from None  # somebody else's file
+    file = os.fdopen(descriptor, "r+")
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        written = file.read().strip()
+        file.close()
+        raise RunsAlready(path, int(written) if written.isdecimal() else None) from None
+    file.seek(0)
+    file.truncate()
+    file.write(f"{os.getpid()}\n")
+    file.flush()
+    return file
+
+
+def of_state(settings: Settings) -> Path:
+    """Return the lock of one state."""
+    return settings.state / "run.lock"
+
+
+def of_name(settings: Settings) -> Path:
+    """Return the lock of one name on this machine: two states must not share libvirt objects."""
+    return Path("/run/lock") / f"cernvmhub-{settings.name}.lock"
