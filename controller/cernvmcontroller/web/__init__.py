@@ -1,1 +1,1 @@
-"""The controller's HTTP side: routes, rights, errors, events, metrics, TLS. It decides nothing about machines."""
+"""The controller's HTTP side: routes, rights, errors, events, metrics, TLS."""

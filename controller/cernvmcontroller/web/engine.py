@@ -161,15 +161,18 @@ class Catalogue(Protocol):
 
 
 class EventLog(Protocol):
-    """The persisted events."""
+    """The persisted events, as `cernvmcontroller.events` has them."""
 
-    def subscribe(self, after: int | None, types: set[str] | None) -> AsyncIterator[Event]:
-        """Yield the events after id `after` (None: from now on) of these types (None: all), without a gap.
+    def subscribe(
+        self, after: int | None = None, types: Collection[str] | None = None, owner: str | None = None
+    ) -> AsyncIterator[Event]:
+        """Yield the events after id `after` (None: from this call on) without a gap.
 
-        Where events after `after` are already forgotten, the first is one of type ``reset``.
+        Only those of `types` and of `owner`'s objects, where these are given. Where events after `after` are
+        already forgotten, the first is one of type ``reset``. An interrupted ``anext`` loses nothing.
         """
 
-    async def last_id(self) -> int:
+    def last_id(self) -> int:
         """Return the id of the newest event, 0 before the first."""
 
 
@@ -192,19 +195,32 @@ class Engine(Protocol):
     """All that is behind the API."""
 
     @property
-    def machines(self) -> Machines: ...
+    def machines(self) -> Machines:
+        """The machines."""
+
     @property
-    def operations(self) -> Operations: ...
+    def operations(self) -> Operations:
+        """The operations."""
+
     @property
-    def volumes(self) -> Volumes: ...
+    def volumes(self) -> Volumes:
+        """The volumes."""
+
     @property
-    def inventory(self) -> Inventory: ...
+    def inventory(self) -> Inventory:
+        """Hosts, networks, pools, flavors."""
+
     @property
-    def catalogue(self) -> Catalogue: ...
+    def catalogue(self) -> Catalogue:
+        """The appliances."""
+
     @property
-    def events(self) -> EventLog: ...
+    def events(self) -> EventLog:
+        """The event log."""
+
     @property
-    def audit(self) -> Audit: ...
+    def audit(self) -> Audit:
+        """The audit record."""
 
     async def health(self) -> Health:
         """Say how the controller is, at once: from what is known, without asking a host."""
