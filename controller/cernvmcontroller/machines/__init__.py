@@ -1,0 +1,1 @@
+"""Machines: from what should be (the database) to what is (libvirt)."""

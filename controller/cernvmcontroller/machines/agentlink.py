@@ -1,0 +1,215 @@
+"""The controller's end of the agent's channel: one link a running machine, re-made whenever it breaks.
+
+A link knows what the agent said last and tells `changed` when that is something new. It believes the guest
+nothing that matters: a message of another session changes nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import structlog
+
+from cernvmapi.errors import CernVMError
+from cernvmcontroller.hypervisor.interface import ByteStream
+from cernvmcontroller.machines import agentwire as wire
+from cernvmcontroller.machines.console import readable
+from cernvmcontroller.machines.sessions import Held
+
+_log = structlog.get_logger(__name__)
+_GARBAGE_LOGGED = 5
+
+Opener = Callable[[], Awaitable[ByteStream]]
+
+
+class AgentLink:
+    """A link to one machine's agent.
+
+    Parameters
+    ----------
+    machine
+        Id of the machine.
+    opener
+        Opens the channel.
+    changed
+        Called after each message that changed what is known.
+    retry
+        Seconds before a channel that broke is opened again.
+    """
+
+    def __init__(self, machine: str, opener: Opener, changed: Callable[[], None], retry: float = 1.0) -> None:
+        self.machine = machine
+        self.hello: wire.Hello | None = None
+        """The first thing it said in this boot; None before."""
+        self.state = ""
+        """``waiting``, ``starting``, ``ready``, ``failed`` or ``exited``, as far as it was said."""
+        self.session: str | None = None
+        """Id of the session that the agent has."""
+        self.phase: wire.PhaseSaid | None = None
+        self.failed: wire.Failed | None = None
+        self.exited: wire.Exited | None = None
+        self.mismatch: int | None = None
+        """The agent's protocol version where it is not ours."""
+        self.port: int | None = None
+        self.garbage = 0
+        self._opener = opener
+        self._changed = changed
+        self._retry = retry
+        self._stream: ByteStream | None = None
+        self._ids = itertools.count(1)
+        self._replies: dict[int, asyncio.Future[wire.Reply]] = {}
+        self._task = asyncio.create_task(self._run(), name=f"agent {machine}")
+
+    @property
+    def connected(self) -> bool:
+        """Whether the agent is there, speaks our protocol, and can be told something."""
+        return self._stream is not None and self.hello is not None and self.mismatch is None
+
+    async def close(self) -> None:
+        """Hang up."""
+        self._task.cancel()
+        await asyncio.gather(self._task, return_exceptions=True)
+
+    async def deliver(self, held: Held, *, home: bool, seconds: float = 30) -> str | None:
+        """Give the agent a session; return why it refused, None where it took it."""
+        session = held.session
+        refused = await self.ask(
+            "session",
+            seconds,
+            session=held.id,
+            port=session.port,
+            command=session.command,
+            env=session.env,
+            files=session.files,
+            home={"serial": "home", "mount": "/home/cernvm"} if home else None,
+            wait_for_context=True,
+        )
+        if refused is None and self.session != held.id:
+            self.session, self.state = held.id, "starting"
+            self.failed = self.exited = self.phase = self.port = None
+        return refused
+
+    async def ask(self, kind: Any, seconds: float, **fields: Any) -> str | None:
+        """Send a request and wait for the agent's reply.
+
+        Returns
+        -------
+        str or None
+            Why it was refused or not answered; None where it was done.
+        """
+        number = next(self._ids)
+        reply: asyncio.Future[wire.Reply] = asyncio.get_running_loop().create_future()
+        self._replies[number] = reply
+        try:
+            await self._send(wire.encode(kind, id=number, **fields))
+            async with asyncio.timeout(seconds):
+                said = await reply
+        except TimeoutError:
+            return f"The agent did not answer within {seconds:g} s."
+        except ConnectionError as error:
+            return f"The agent's channel is closed: {error}"
+        finally:
+            self._replies.pop(number, None)
+        return None if said.ok else readable((said.error or "The agent gave no reason.").encode())
+
+    async def _send(self, line: bytes) -> None:
+        if self._stream is None:
+            raise ConnectionResetError("not connected")
+        await self._stream.write(line)
+
+    async def _run(self) -> None:
+        while True:
+            try:
+                stream = await self._opener()
+            except CernVMError as error:
+                _log.debug("agent channel not open", machine=self.machine, reason=error.detail)
+            else:
+                await self._converse(stream)
+            await asyncio.sleep(self._retry)
+
+    async def _converse(self, stream: ByteStream) -> None:
+        self._stream = stream
+        reader = wire.LineReader()
+        try:
+            await stream.write(wire.encode("query"))
+            while data := await stream.read():
+                for message in reader.feed(data):
+                    await self._hear(message)
+        except ConnectionError as error:
+            _log.debug("agent channel broke", machine=self.machine, reason=str(error))
+        finally:
+            self._stream = None
+            for reply in self._replies.values():
+                if not reply.done():
+                    reply.set_exception(ConnectionResetError("it broke"))
+            await stream.close()
+
+    async def _hear(self, message: wire.Message | wire.Garbage) -> None:
+        match message:
+            case wire.Hello():
+                await self._greet(message)
+            case wire.PhaseSaid():
+                self.phase = message
+            case wire.Ready(session=session, port=port) if session == self.session:
+                self.state, self.port = "ready", port
+            case wire.Failed(session=session) if session in (None, self.session):
+                self.state, self.failed = "failed", message
+            case wire.Exited(session=session) if session == self.session:
+                self.state, self.exited = "exited", message
+            case wire.Reply(id=number):
+                reply = self._replies.get(number)
+                if reply is not None and not reply.done():
+                    reply.set_result(message)
+                return
+            case wire.Garbage(reason=reason):
+                self.garbage += 1
+                if self.garbage <= _GARBAGE_LOGGED:
+                    _log.warning("the agent says what is no message", machine=self.machine, reason=reason[:200])
+                return
+            case _:
+                _log.debug("a message of another session", machine=self.machine, kind=type(message).__name__)
+                return
+        self._changed()
+
+    async def _greet(self, hello: wire.Hello) -> None:
+        if hello.protocol != wire.PROTOCOL:
+            self.hello, self.mismatch = hello, hello.protocol
+            return
+        if self.hello is None or hello.boot_id != self.hello.boot_id:
+            self.failed = self.exited = self.phase = self.port = None
+        self.hello, self.mismatch = hello, None
+        self.session, self.state = hello.session, hello.state
+        await self._send(wire.encode("welcome", protocol=wire.PROTOCOL, time=time.time()))
+
+
+class AgentLinks:
+    """The links of all running machines."""
+
+    def __init__(self, retry: float = 1.0) -> None:
+        self._links: dict[str, AgentLink] = {}
+        self._retry = retry
+
+    def open(self, machine: str, opener: Opener, changed: Callable[[], None]) -> AgentLink:
+        """Return the machine's link, made where there is none."""
+        if machine not in self._links:
+            self._links[machine] = AgentLink(machine, opener, changed, self._retry)
+        return self._links[machine]
+
+    def get(self, machine: str) -> AgentLink | None:
+        """Return the machine's link, if there is one."""
+        return self._links.get(machine)
+
+    async def leave(self, machine: str) -> None:
+        """Hang up; no error where there is none."""
+        link = self._links.pop(machine, None)
+        if link is not None:
+            await link.close()
+
+    async def close(self) -> None:
+        """Hang up all."""
+        for machine in list(self._links):
+            await self.leave(machine)

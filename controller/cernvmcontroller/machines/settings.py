@@ -1,0 +1,37 @@
+"""What a site can turn about machines; each has its traitlet in `cernvmcontroller.app`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from cernvmcontroller.placement import Overcommit
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Durations are in seconds."""
+
+    hub_name: str = "cernvmhub"
+    boot_timeout: float = 180
+    session_timeout: float = 120
+    server_timeout: float = 240
+    agent_stop_timeout: float = 30
+    shutdown_timeout: float = 60
+    poll_interval: float = 60
+    """How often every machine is looked at although no event asked for it."""
+    wait_interval: float = 5
+    """The same for a machine that is waited for."""
+    retry: float = 1
+    """First pause before a failed step is tried again; it doubles up to a minute."""
+    max_attempts: int = 5
+    port: int = 8888
+    home_mib: int = 20480
+    overcommit: Overcommit = field(default_factory=Overcommit)
+    reserved_memory_mib: int = 1024
+    """What a host keeps for itself."""
+    layer: Path | None = None
+    context: Mapping[str, Any] = field(default_factory=dict)
+    """Cloud-config of the site for all machines; no secrets."""

@@ -1,0 +1,6 @@
+"""Where a machine goes: pure functions from what is known of the hosts to a choice with its reasons."""
+
+from cernvmcontroller.placement.candidate import Candidate, Overcommit, Wish
+from cernvmcontroller.placement.choice import Choice, choose, rank
+
+__all__ = ["Candidate", "Choice", "Overcommit", "Wish", "choose", "rank"]

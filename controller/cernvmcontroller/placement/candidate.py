@@ -1,0 +1,69 @@
+"""What placement knows of a host and of the machine that it places."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from cernvmapi.models import Level
+
+_LEVELS = (Level.OBSERVE, Level.CONTROL, Level.PROVISION, Level.NOTEBOOK)
+
+
+def includes(level: Level, needed: Level) -> bool:
+    """Return whether a hypervisor of `level` may be used for what needs `needed`."""
+    return _LEVELS.index(level) >= _LEVELS.index(needed)
+
+
+@dataclass(frozen=True)
+class Overcommit:
+    """How much more than a host has may be promised; the defaults are OpenStack Nova's."""
+
+    vcpus: float = 4.0
+    memory: float = 1.0
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A host as placement sees it."""
+
+    id: str
+    name: str
+    level: Level
+    alive: bool
+    arch: str
+    vcpus: int
+    memory_mib: int
+    """What it has, less what the host keeps for itself."""
+    vcpus_promised: int = 0
+    memory_promised_mib: int = 0
+    disk_free_mib: int | None = None
+    """Of its pool; None where the pool does not say."""
+    addresses_free: int = 0
+    acceleration: str | None = None
+    """None before it was probed."""
+    maintenance: bool = False
+    clusters: frozenset[str] = frozenset()
+    bases: frozenset[str] = frozenset()
+    """Digests of the appliances whose base its pool already holds."""
+    machines: int = 0
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What a machine needs of its host."""
+
+    vcpus: int
+    memory_mib: int
+    disk_mib: int
+    arch: str = "x86_64"
+    notebook: bool = False
+    base: str = ""
+    """Digest of the appliance."""
+    host: str | None = None
+    """Name of the host that was asked for."""
+    cluster: str | None = None
+    home_hosts: frozenset[str] | None = None
+    """Ids of the hosts that reach the home volume; None where there is none yet."""
+    keeps_address: bool = False
+    """The machine holds an address already."""
+    overcommit: Overcommit = field(default_factory=Overcommit)

@@ -1,0 +1,103 @@
+"""Filters: each says of one host why it cannot take a machine, or nothing where it can.
+
+The order matters for the explanation only: a host is counted under the first rule that excludes it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from cernvmapi.models import Level
+from cernvmcontroller.placement.candidate import Candidate, Wish, includes
+
+Filter = Callable[[Candidate, Wish], str | None]
+"""Returns the reason for which the host is excluded, None where it passes."""
+
+
+def requested(host: Candidate, wish: Wish) -> str | None:
+    """Only the host that was asked for by name."""
+    return "is not the host that was asked for" if wish.host and host.name != wish.host else None
+
+
+def cluster(host: Candidate, wish: Wish) -> str | None:
+    """Only hosts of the cluster that was asked for."""
+    if wish.cluster and wish.cluster not in host.clusters:
+        return f"is not in the cluster {wish.cluster}"
+    return None
+
+
+def alive(host: Candidate, _wish: Wish) -> str | None:
+    """No host that does not answer."""
+    return None if host.alive else "does not answer"
+
+
+def maintenance(host: Candidate, _wish: Wish) -> str | None:
+    """No host that an administrator has taken out of service."""
+    return "is in maintenance" if host.maintenance else None
+
+
+def level(host: Candidate, wish: Wish) -> str | None:
+    """No host whose hypervisor cannot do what the machine needs."""
+    needed = Level.NOTEBOOK if wish.notebook else Level.PROVISION
+    if includes(host.level, needed):
+        return None
+    return f"may be used for {host.level.value} only, {needed.value} is needed"
+
+
+def arch(host: Candidate, wish: Wish) -> str | None:
+    """Only hosts of the appliance's processor architecture."""
+    return None if host.arch == wish.arch else f"is {host.arch}, the appliance needs {wish.arch}"
+
+
+def home(host: Candidate, wish: Wish) -> str | None:
+    """Only hosts that reach the home volume."""
+    if wish.home_hosts is None or host.id in wish.home_hosts:
+        return None
+    return "does not reach the home volume"
+
+
+def processors(host: Candidate, wish: Wish) -> str | None:
+    """Vcpus within what the host may promise, and never more for one machine than the host has."""
+    if wish.vcpus > host.vcpus:
+        return f"has {host.vcpus} processors, {wish.vcpus} are needed"
+    free = int(host.vcpus * wish.overcommit.vcpus) - host.vcpus_promised
+    return (
+        None if wish.vcpus <= free else f"has {max(free, 0)} vCPUs left to promise, {wish.vcpus} are needed"
+    )
+
+
+def memory(host: Candidate, wish: Wish) -> str | None:
+    """Memory within what the host may promise."""
+    free = int(host.memory_mib * wish.overcommit.memory) - host.memory_promised_mib
+    if wish.memory_mib <= free:
+        return None
+    return f"has {max(free, 0)} MiB of memory left to promise, {wish.memory_mib} MiB are needed"
+
+
+def storage(host: Candidate, _wish: Wish) -> str | None:
+    """Want some room in the pool: overlays are thin, so only a machine's beginning must fit."""
+    if host.disk_free_mib is None or host.disk_free_mib >= _DISK_RESERVE_MIB:
+        return None
+    return f"has {host.disk_free_mib} MiB left in its storage pool, {_DISK_RESERVE_MIB} MiB are kept free"
+
+
+def address(host: Candidate, wish: Wish) -> str | None:
+    """Want a free address in the host's network."""
+    return None if wish.keeps_address or host.addresses_free > 0 else "has no free address in its network"
+
+
+_DISK_RESERVE_MIB = 1024
+
+FILTERS: tuple[Filter, ...] = (
+    requested,
+    cluster,
+    alive,
+    maintenance,
+    level,
+    arch,
+    home,
+    processors,
+    memory,
+    storage,
+    address,
+)
