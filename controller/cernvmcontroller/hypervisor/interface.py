@@ -181,12 +181,16 @@ class FilterSpec:
     blocked
         Other addresses or networks (``192.0.2.1``, ``192.0.2.0/24``) that machines must not reach: the host's
         own on its other interfaces.
+    subnet
+        The machines' network (``10.80.0.0/20``): apart from the gateway nothing in it may be reached, also
+        not by way of the gateway. Isolated bridge ports alone leave that way open.
     """
 
     name: str
     gateway: str
     host_ports: tuple[int, ...] = ()
     blocked: tuple[str, ...] = ()
+    subnet: str = ""
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,306 @@
+"""A connection to one libvirt daemon that comes back when it is lost."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import threading
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import libvirt
+
+from cernvmapi.errors import HostUnreachable
+from cernvmcontroller.hypervisor import errors, eventloop
+from cernvmcontroller.hypervisor.breaker import BackOff, Breaker
+from cernvmcontroller.hypervisor.domainevents import DomainEvents
+from cernvmcontroller.hypervisor.interface import Callback, ConnectionEvent, HypervisorEvent
+from cernvmcontroller.hypervisor.workers import Workers, in_own_thread
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from cernvmcontroller.hypervisor.interface import DomainEvent
+
+T = TypeVar("T")
+log = logging.getLogger(__name__)
+
+_KEEP_ALIVE = (2, 2)
+"""Seconds between questions, and how many may stay unanswered: a dead peer is noticed within six seconds."""
+
+_MOST_ATTEMPTS = 4
+"""Attempts to connect that hang at the same time; on a silent socket each lasts for ever."""
+
+
+class Connection:
+    """Keeps a connection, does calls on it and tells what happens to it.
+
+    Parameters
+    ----------
+    uri
+        For libvirt.
+    deadline
+        Seconds that a call may take.
+    connect_deadline
+        Seconds that connecting may take.
+    threads
+        How many calls run at the same time.
+    """
+
+    def __init__(
+        self,
+        uri: str,
+        *,
+        deadline: float = 30,
+        connect_deadline: float = 10,
+        threads: int = 4,
+        back_off: BackOff | None = None,
+    ) -> None:
+        self.uri = uri
+        self.deadline = deadline
+        self.connect_deadline = connect_deadline
+        self.reason = "not connected yet"
+        self._threads = threads
+        self._workers = Workers(uri, threads)
+        self._breaker = Breaker()
+        self._back_off = back_off or BackOff()
+        self._subscribers: list[Callback] = []
+        self._libvirt: Any = None
+        self._events: DomainEvents | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._keeper: asyncio.Task[None] | None = None
+        self._first: asyncio.Future[None] | None = None
+        self._lost = asyncio.Event()
+        self._pending = _Pending()
+
+    @property
+    def alive(self) -> bool:
+        """Whether the hypervisor answers, as far as is known."""
+        return self._libvirt is not None
+
+    # --- life ---
+
+    async def open(self) -> None:
+        """Connect, and keep connected from now on, also if the first attempt fails."""
+        if self._keeper is None:
+            self._loop = asyncio.get_running_loop()
+            self._first = self._loop.create_future()
+            self._keeper = self._loop.create_task(self._keep(), name=f"connection {self.uri}")
+        assert self._first is not None
+        await asyncio.shield(self._first)
+
+    async def close(self) -> None:
+        """Disconnect for good."""
+        keeper, self._keeper = self._keeper, None
+        if keeper is not None:
+            keeper.cancel()
+            await asyncio.gather(keeper, return_exceptions=True)
+        connection = self._forget("closed")
+        if connection is not None:
+            with contextlib.suppress(TimeoutError, libvirt.libvirtError):
+                await in_own_thread(connection.close, "hypervisor close", self.connect_deadline)
+        self._workers.stop()
+
+    def subscribe(self, callback: Callback) -> Callable[[], None]:
+        """Call `callback` in the event loop with every event; return what ends that."""
+        self._subscribers.append(callback)
+
+        def unsubscribe() -> None:
+            if callback in self._subscribers:
+                self._subscribers.remove(callback)
+
+        return unsubscribe
+
+    # --- calls ---
+
+    async def call(self, function: Callable[[Any], T], *, deadline: float | None = None) -> T:
+        """Call `function` with libvirt's connection in a thread and return what it returns.
+
+        Raises
+        ------
+        HostUnreachable
+            There is no connection, it was lost, or the deadline passed.
+        HypervisorFailed, NotFound
+            What libvirt said.
+        """
+        connection = self.connected()
+        seconds = self.deadline if deadline is None else deadline
+        try:
+            result = await self._workers.run(lambda: function(connection), seconds)
+        except TimeoutError:
+            if self._breaker.missed():
+                self._lose(connection, f"no answer {self._breaker.threshold} times in a row")
+            raise HostUnreachable(f"{self.uri} did not answer within {seconds:g} s.") from None
+        except libvirt.libvirtError as error:
+            raise self._translated(connection, error) from error
+        self._breaker.answered()
+        return result
+
+    async def call_long(self, function: Callable[[Any], T], name: str) -> T:
+        """Call `function` like `call`, in a thread of its own and without a deadline."""
+        connection = self.connected()
+        try:
+            return await in_own_thread(lambda: function(connection), name)
+        except libvirt.libvirtError as error:
+            raise self._translated(connection, error) from error
+
+    def connected(self) -> Any:
+        """Return libvirt's connection or raise `HostUnreachable`."""
+        if self._libvirt is None:
+            raise HostUnreachable(f"{self.uri} does not answer: {self.reason}.")
+        return self._libvirt
+
+    def _translated(self, connection: Any, error: libvirt.libvirtError) -> Exception:
+        if errors.is_connection_lost(error):
+            self._lose(connection, str(error))
+        else:
+            self._breaker.answered()
+        return errors.translate(error)
+
+    # --- connecting, again and again ---
+
+    async def _keep(self) -> None:
+        while True:
+            try:
+                await self._connect()
+            except (HostUnreachable, OSError) as error:
+                self.reason = str(error)
+                self._answer_first(error)
+                await asyncio.sleep(self._back_off.next())
+                continue
+            self._back_off.reset()
+            self._answer_first(None)
+            self._emit(ConnectionEvent(alive=True))
+            await self._lost.wait()
+            await asyncio.sleep(self._back_off.next())
+
+    def _answer_first(self, error: Exception | None) -> None:
+        first = self._first
+        if first is None or first.done():
+            return
+        if error is None:
+            first.set_result(None)
+        else:
+            first.set_exception(error)
+            first.exception()  # whoever waits gets it; nobody need wait
+
+    async def _connect(self) -> None:
+        if self._pending.count >= _MOST_ATTEMPTS:
+            raise HostUnreachable(f"{self._pending.count} attempts to connect to {self.uri} hang.")
+        attempt = _Attempt(self.uri, self._pending)
+        try:
+            connection = await in_own_thread(attempt.run, "hypervisor open", self.connect_deadline)
+        except TimeoutError:
+            attempt.give_up()
+            raise HostUnreachable(f"{self.uri} did not answer within {self.connect_deadline:g} s.") from None
+        except asyncio.CancelledError:
+            attempt.give_up()
+            raise
+        except libvirt.libvirtError as error:
+            raise HostUnreachable(str(error)) from error
+        self._lost.clear()
+        self._breaker.answered()
+        assert self._loop is not None
+        self._events = DomainEvents(self._hear)
+        events = self._events
+        try:
+            await in_own_thread(
+                lambda: self._watch(connection, events), "hypervisor watch", self.connect_deadline
+            )
+        except (TimeoutError, libvirt.libvirtError) as error:
+            raise HostUnreachable(f"{self.uri} answered and then did not: {error}") from error
+        self._libvirt, self.reason = connection, ""
+
+    def _watch(self, connection: Any, events: DomainEvents) -> None:
+        connection.registerCloseCallback(self._closed, None)
+        events.register(connection)
+
+    def _closed(self, connection: Any, reason: int, _opaque: object) -> None:
+        """Hear from libvirt (in its event thread) that the connection is gone."""
+        words = {
+            libvirt.VIR_CONNECT_CLOSE_REASON_EOF: "the daemon ended the connection",
+            libvirt.VIR_CONNECT_CLOSE_REASON_KEEPALIVE: "the daemon no longer answers",
+            libvirt.VIR_CONNECT_CLOSE_REASON_CLIENT: "closed",
+        }.get(reason, "the connection broke")
+        self._in_loop(self._lose, connection, words)
+
+    def _hear(self, event: DomainEvent) -> None:
+        self._in_loop(self._emit, event)
+
+    def _in_loop(self, function: Callable[..., None], *args: object) -> None:
+        with contextlib.suppress(RuntimeError):  # the loop is closed
+            assert self._loop is not None
+            self._loop.call_soon_threadsafe(function, *args)
+
+    def _lose(self, connection: Any, reason: str) -> None:
+        if self._libvirt is None or connection is not self._libvirt:
+            return
+        log.warning("lost the connection to %s: %s", self.uri, reason)
+        self._forget(reason)
+        # Closing may block on a peer that is silent.
+        threading.Thread(target=_close, args=(connection,), name="hypervisor close", daemon=True).start()
+        self._workers.stop()
+        self._workers = Workers(self.uri, self._threads)
+        self._emit(ConnectionEvent(alive=False, reason=reason))
+        self._lost.set()
+
+    def _forget(self, reason: str) -> Any:
+        connection, self._libvirt = self._libvirt, None
+        self.reason = reason
+        if self._events is not None:
+            self._events.mute()
+        return connection
+
+    def _emit(self, event: HypervisorEvent) -> None:
+        for callback in list(self._subscribers):
+            try:
+                callback(event)
+            except Exception:
+                log.exception("a subscriber of %s failed", self.uri)
+
+
+class _Pending:
+    """Counts the attempts that hang."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.lock = threading.Lock()
+
+
+class _Attempt:
+    """One attempt to connect; a connection that comes too late is closed again."""
+
+    def __init__(self, uri: str, pending: _Pending) -> None:
+        self._uri = uri
+        self._pending = pending
+        self._given_up = False
+
+    def give_up(self) -> None:
+        """Nobody waits any more."""
+        with self._pending.lock:
+            self._given_up = True
+
+    def run(self) -> Any:
+        """Connect (in a thread)."""
+        with self._pending.lock:
+            self._pending.count += 1
+        try:
+            eventloop.ensure()
+            connection = libvirt.open(self._uri)
+            # The test driver and some others have no keep-alive; they have no peer that could die either.
+            with contextlib.suppress(libvirt.libvirtError):
+                connection.setKeepAlive(*_KEEP_ALIVE)
+            connection.getLibVersion()
+        finally:
+            with self._pending.lock:
+                self._pending.count -= 1
+        with self._pending.lock:
+            given_up = self._given_up
+        if given_up:
+            _close(connection)
+        return connection
+
+
+def _close(connection: Any) -> None:
+    with contextlib.suppress(libvirt.libvirtError):
+        connection.close()

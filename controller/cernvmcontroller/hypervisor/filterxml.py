@@ -1,0 +1,113 @@
+"""The XML of the machines' network filter.
+
+Two fences. On the wire (ebtables): a machine sends only with its own MAC and address, only IPv4 and ARP,
+and nothing to forbidden addresses. Behind it, with connection tracking (iptables): to the gateway only DHCP,
+DNS and the named TCP ports, and answers to what the host asked. The second needs the kernel's
+``br_netfilter`` with ``bridge-nf-call-iptables`` on, as all of libvirt's filters for TCP and UDP do.
+
+The anti-spoofing chains are libvirt's own (package libvirt-daemon-config-nwfilter).
+"""
+
+from __future__ import annotations
+
+from ipaddress import IPv4Address, IPv4Network
+from typing import TYPE_CHECKING
+
+from lxml import etree
+
+from cernvmcontroller.hypervisor.elements import E
+
+if TYPE_CHECKING:
+    from lxml.etree import _Element
+
+    from cernvmcontroller.hypervisor.interface import FilterSpec
+
+SPOOFING = ("no-mac-spoofing", "no-ip-spoofing", "no-arp-mac-spoofing", "no-arp-ip-spoofing")
+"""Libvirt's filters that this one refers to."""
+
+ALWAYS_BLOCKED = ("127.0.0.0/8", "169.254.0.0/16", "224.0.0.0/4")
+"""Never reached from a machine: the host itself, the metadata service of a cloud that the host may run in (it
+would hand out the host's credentials), and whatever listens for multicast."""
+
+# Libvirt's chains come at -800 (MAC), -710 (address), -520 and -510 (ARP): each verdict after its check.
+_WIRE_DHCP, _WIRE_GATEWAY, _WIRE_BLOCKED, _WIRE_IPV4, _WIRE_ARP, _WIRE_REST = (
+    -699,
+    -698,
+    -690,
+    -650,
+    -500,
+    1000,
+)
+_OPEN, _ANSWERS, _CLOSED = 100, 200, 900
+
+
+def build(spec: FilterSpec, *, uuid: str | None = None) -> str:
+    """Return the XML of the filter; `uuid` is that of the one which it replaces."""
+    gateway = str(IPv4Address(spec.gateway))
+    root = E.filter(name=spec.name, chain="root")
+    if uuid is not None:
+        root.append(E.uuid(uuid))
+    root.extend(E.filterref(filter=name) for name in SPOOFING)
+    root.extend(_wire(spec, gateway))
+    root.extend(_tracked(spec, gateway))
+    etree.indent(root)
+    return etree.tostring(root, encoding="unicode")
+
+
+def same(xml: str, spec: FilterSpec) -> bool:
+    """Say whether the filter of `xml` has the same rules as that of `spec`."""
+    return _canonical(xml) == _canonical(build(spec))
+
+
+def _wire(spec: FilterSpec, gateway: str) -> list[_Element]:
+    dhcp = E.ip(protocol="udp", dstipaddr="255.255.255.255", srcportstart="68", dstportstart="67")
+    blocked = [*ALWAYS_BLOCKED, *spec.blocked, *([spec.subnet] if spec.subnet else []), "255.255.255.255/32"]
+    return [
+        _rule("accept", "out", _WIRE_DHCP, dhcp),
+        _rule("accept", "out", _WIRE_GATEWAY, E.ip(dstipaddr=gateway)),
+        *(_rule("drop", "out", _WIRE_BLOCKED, E.ip(_destination(each))) for each in blocked),
+        _rule("accept", "inout", _WIRE_IPV4, E.mac(protocolid="ipv4")),
+        _rule("accept", "inout", _WIRE_ARP, E.mac(protocolid="arp")),
+        # IPv6 among it: the network has none, and what has no rules must have no way.
+        _rule("drop", "inout", _WIRE_REST, None),
+    ]
+
+
+def _tracked(spec: FilterSpec, gateway: str) -> list[_Element]:
+    return [
+        _rule("accept", "out", _OPEN, E.udp(dstipaddr="255.255.255.255", dstportstart="67")),
+        _rule("accept", "out", _OPEN, E.udp(dstipaddr=gateway, dstportstart="67")),
+        _rule("accept", "out", _OPEN, E.udp(dstipaddr=gateway, dstportstart="53")),
+        *(
+            _rule("accept", "out", _OPEN, E.tcp(dstipaddr=gateway, dstportstart=str(port)))
+            for port in sorted({53, *spec.host_ports})
+        ),
+        # What the host asks a machine, and the machine's answers to that.
+        _rule("accept", "in", _ANSWERS, E.all()),
+        _rule("reject", "out", _CLOSED, E.all(dstipaddr=gateway)),
+    ]
+
+
+def _rule(action: str, direction: str, priority: int, match: _Element | None) -> _Element:
+    rule = E.rule(action=action, direction=direction, priority=str(priority))
+    if match is not None:
+        rule.append(match)
+    return rule
+
+
+def _destination(address: str) -> dict[str, str]:
+    network = IPv4Network(address)
+    if network.prefixlen == network.max_prefixlen:
+        return {"dstipaddr": str(network.network_address)}
+    return {"dstipaddr": str(network.network_address), "dstipmask": str(network.prefixlen)}
+
+
+def _canonical(xml: str) -> set[tuple[object, ...]]:
+    root = etree.fromstring(xml.encode())
+    rules: set[tuple[object, ...]] = {
+        ("filterref", node.get("filter")) for node in root.iterfind("filterref")
+    }
+    for rule in root.iterfind("rule"):
+        matches = tuple((str(match.tag), frozenset(match.attrib.items())) for match in rule)
+        rules.add((rule.get("action"), rule.get("direction"), rule.get("priority"), matches))
+    return rules
