@@ -1,1 +1,5 @@
-"""The cluster in a notebook."""
+"""Widgets over the controller's client, for notebooks."""
+
+from cernvmwidgets.mymachines import MyMachines
+
+__all__ = ["MyMachines"]
