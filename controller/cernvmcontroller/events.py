@@ -1,7 +1,7 @@
 """Events to subscribers: never a gap, never out of order, never more memory than a bounded queue.
 
-Events are rows of the database, written in the transaction of the change that they tell (`store`). This module
-hands them to whoever listens. A subscription is in one of two states:
+Events are rows of the database, written in the transaction of the change that they tell (`store`). This
+module hands them to whoever listens. A subscription is in one of two states:
 
 reading
     It reads rows after its position, up to the newest committed event, batch by batch.
@@ -11,8 +11,10 @@ live
 Who is too slow for its queue loses the queue and is reading again, so that a browser on a slow line costs the
 database a query now and then, and the controller nothing.
 
-The order of ids is the order of commits because writes are serialised: one controller, one lock, held from the
-first statement of a transaction until its events are published.
+The order of ids is the order of commits because writes are serialised: one controller, one lock, held from
+the first statement of a transaction until its events are published. (PostgreSQL's sequences alone do not promise
+that: of two transactions the one with the higher id may commit first, and a reader between them would never see
+the other.)
 """
 
 from __future__ import annotations
@@ -22,7 +24,7 @@ import weakref
 from collections import deque
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Protocol, Self, TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol, Self
 
 from cernvmapi.models import Event
 

@@ -1,14 +1,14 @@
 """The two databases that the store runs on, set up alike.
 
-SQLite (``sqlite+aiosqlite:////path``) for one machine, PostgreSQL (``postgresql+asyncpg://…``) for several. On
-both a read sees one moment from its first query to its last, and a write excludes every other write.
+SQLite (``sqlite+aiosqlite:////path``) for one machine, PostgreSQL (``postgresql+asyncpg://…``) for several.
+On both a read sees one moment from its first query to its last, and a write excludes every other write.
 """
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Any, TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Connection, event, make_url, text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
 
 from sqlalchemy import delete, func, or_, select
 
 from cernvmapi.models import Event
 from cernvmcontroller.events import Batch, Filter
 from cernvmcontroller.store.tables import EventRow, MetaRow
-from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from sqlalchemy.ext.asyncio import AsyncSession
-    from contextlib import AbstractAsyncContextManager
     from collections.abc import Callable
+    from contextlib import AbstractAsyncContextManager
+
+    from sqlalchemy.ext.asyncio import AsyncSession
 
 _PRUNED = "events.pruned"
 

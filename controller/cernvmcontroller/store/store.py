@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import asynccontextmanager
-from typing import Any, Self, TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Self
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -25,7 +25,7 @@ EVENT_DAYS = 7
 class Store:
     """The controller's database, its events and its audit record.
 
-    Made by `open`. Writes are serialised: in this process by a lock, against other processes by the database's.
+    Made by `open`. Writes are serialised: in this process by a lock, between processes by the database's.
     """
 
     def __init__(self, database: Database, *, queue: int = 1000) -> None:
@@ -69,7 +69,7 @@ class Store:
                 tx.session.add(MetaRow(key="hub_id", value=hub_id))
             elif known.value != hub_id:
                 raise StoreError(
-                    f"The database {self._database.name} belongs to the hub {known.value}, this one is {hub_id}:"
+                    f"The database {self._database.name} belongs to the hub {known.value}, and this is {hub_id}:"
                     " give this hub a database of its own, or restore the hub_id file that belongs to it."
                 )
         async with self.read() as session:
@@ -83,7 +83,7 @@ class Store:
 
     @asynccontextmanager
     async def read(self) -> AsyncIterator[AsyncSession]:
-        """Yield a session that sees the database as it is at its first query, whatever is written meanwhile."""
+        """Yield a session that sees one moment of the database, whatever is written meanwhile."""
         async with AsyncSession(self._database.reading, expire_on_commit=False) as session:
             yield session
 
@@ -98,7 +98,7 @@ class Store:
         outcome: str = "accepted",
         audit: bool = True,
     ) -> AsyncIterator[Transaction]:
-        """Yield a transaction; it is committed at the end of the block, or nothing of it is when the block fails.
+        """Yield a transaction: committed at the end of the block, or as if it never was where the block fails.
 
         While a block runs no other write does: nothing slow belongs into it, least of all a call to a host.
 

@@ -240,7 +240,7 @@ class MachineRow(Table):
             postgresql_where=text("notebook AND target <> 'deleted'"),
         ),
         Index("ix_machines_owner", "owner"),
-        Index("ix_machines_host_promised", "host", "promised"),
+        Index("ix_machines_promises", "host", "promised", "vcpus", "memory_mib"),
         Index("ix_machines_by_name", "name_key", "id"),
         Index("ix_machines_by_owner", "owner_key", "id"),
         Index("ix_machines_by_host", "host_key", "id"),

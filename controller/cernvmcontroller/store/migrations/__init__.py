@@ -1,12 +1,13 @@
 """The way from any older form of the database to the newest, with Alembic.
 
-A new migration is a module in ``versions``; ``script.py.mako`` is its template. Tests hold that the migrations
-lead to exactly what `cernvmcontroller.store.tables` says.
+A new migration is a module in ``versions``; ``script.py.mako`` is its template. Tests hold that the
+migrations lead to exactly what `cernvmcontroller.store.tables` says.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from alembic import command
 from alembic.config import Config
@@ -14,7 +15,6 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
 from cernvmcontroller.store.database import StoreError
-from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection

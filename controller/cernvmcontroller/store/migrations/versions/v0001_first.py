@@ -211,8 +211,10 @@ def upgrade() -> None:
     op.create_index("ix_machines_by_status", "machines", ["status", "id"], unique=False)
     op.create_index(op.f("ix_machines_cluster"), "machines", ["cluster"], unique=False)
     op.create_index(op.f("ix_machines_home"), "machines", ["home"], unique=False)
-    op.create_index("ix_machines_host_promised", "machines", ["host", "promised"], unique=False)
     op.create_index("ix_machines_owner", "machines", ["owner"], unique=False)
+    op.create_index(
+        "ix_machines_promises", "machines", ["host", "promised", "vcpus", "memory_mib"], unique=False
+    )
     op.create_index(
         "uq_machines_server",
         "machines",
