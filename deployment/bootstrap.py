@@ -28,7 +28,7 @@ def main() -> int:
         if purpose != "lint":
             environment.ensure_proxy()
             hypervisor.ensure()
-    except debian.Missing as error:
+    except (debian.Missing, environment.InstallFailed) as error:
         print(error, file=sys.stderr)
         return 1
     return 0

@@ -23,7 +23,7 @@ from deployment.settings import ROOT, Settings
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-COMPONENTS = ("proxy", "controller", "hub")
+COMPONENTS = ("controller", "proxy", "hub")
 """In the order of their start."""
 
 BIN = Path(sys.executable).parent
@@ -108,17 +108,17 @@ def is_ours(address: str) -> bool:
 
 def conditions(component: str, settings: Settings) -> dict[str, Callable[[], bool]]:
     """Return what a component needs before it can start: what a person would call it, and the test for it."""
-    if component != "hub":
-        return {}
-    return {
-        "the proxy": lambda: answers("127.0.0.1", settings.proxy_api_port),
-        f"the machines' network with {settings.gateway}, which the controller makes": lambda: is_ours(
-            settings.gateway
-        ),
-        "the controller": lambda: (
+    network = f"the machines' network with {settings.gateway}, which the controller makes"
+    needs: dict[str, Callable[[], bool]] = {}
+    if component in {"proxy", "hub"}:
+        # Before that the hub's address would be somebody else's.
+        needs[network] = lambda: is_ours(settings.gateway)
+    if component == "hub":
+        needs["the controller"] = lambda: (
             settings.controller_ca.exists() and answers("127.0.0.1", settings.controller_port)
-        ),
-    }
+        )
+        needs["the proxy"] = lambda: answers("127.0.0.1", settings.proxy_api_port)
+    return needs
 
 
 def wait(needs: dict[str, Callable[[], bool]], *, pause: float = 0.2, remind: float = 10) -> None:

@@ -21,12 +21,28 @@ sys.exit(npm(["ci", "--prefix", sys.argv[1], "--ignore-scripts", "--no-audit", "
 """
 
 
+class InstallFailed(Exception):
+    """A package could not be installed; its installer has said why."""
+
+
 def fingerprint(*files: Path) -> str:
     """Return a hash of the files and of the interpreter's version."""
     digest = hashlib.sha256(sys.version.encode())
     for file in files:
         digest.update(file.read_bytes())
     return digest.hexdigest()
+
+
+def install(command: list[str]) -> None:
+    """Run an installer.
+
+    Raises
+    ------
+    InstallFailed
+        When it fails.
+    """
+    if subprocess.run(command, check=False).returncode != 0:
+        raise InstallFailed("The installation failed, see above; after a network fault just try again.")
 
 
 def ensure(extras: tuple[str, ...]) -> None:
@@ -42,10 +58,10 @@ def ensure(extras: tuple[str, ...]) -> None:
     every = sorted({*extras, *stamp.get("extras", ())})
     print(f"Installing Python packages into {VENV}", flush=True)
     if not (VENV / "bin" / "python").exists():
-        subprocess.run([sys.executable, "-m", "venv", str(VENV)], check=True)
+        install([sys.executable, "-m", "venv", str(VENV)])
     pip = [str(VENV / "bin" / "python"), "-m", "pip", "--disable-pip-version-check", "--quiet", "install"]
     project = f"{HERE.parent}[{','.join(every)}]"
-    subprocess.run([*pip, "--constraint", str(HERE / "constraints.txt"), "--editable", project], check=True)
+    install([*pip, "--constraint", str(HERE / "constraints.txt"), "--editable", project])
     STAMP.write_text(json.dumps({"made_from": made_from, "extras": every}) + "\n")
 
 
@@ -61,5 +77,5 @@ def ensure_proxy() -> None:
     stamp.unlink(missing_ok=True)
     for file in files:
         shutil.copy(file, PROXY)
-    subprocess.run([str(VENV / "bin" / "python"), "-c", INSTALL_PROXY, str(PROXY)], check=True)
+    install([str(VENV / "bin" / "python"), "-c", INSTALL_PROXY, str(PROXY)])
     stamp.write_text(made_from)
