@@ -20,6 +20,11 @@ class CernVMError(Exception):
         A sentence for the person who reads it; it says what to do next.
     errors
         One entry a fault, where a request has several.
+
+    Attributes
+    ----------
+    request_id
+        Where the error came over the wire: the request, as the controller's log names it.
     """
 
     code: ClassVar[str] = "internal"
@@ -30,6 +35,7 @@ class CernVMError(Exception):
         super().__init__(detail)
         self.detail = detail
         self.errors = errors or []
+        self.request_id: str | None = None
 
     def problem(self, instance: str | None = None) -> Problem:
         """Return the problem details of this error."""
@@ -104,6 +110,12 @@ class Busy(CernVMError):
     code, status, title = "busy", 503, "Busy"
 
 
+class HubUnreachable(CernVMError):
+    """JupyterHub does not answer, so that nobody's rights are known."""
+
+    code, status, title = "hub-unreachable", 503, "JupyterHub does not answer"
+
+
 class HostUnreachable(CernVMError):
     """A host does not answer; what runs there is unknown."""
 
@@ -141,4 +153,6 @@ _BY_CODE = {cls.code: cls for cls in _TREE}
 def error_from(problem: Problem) -> CernVMError:
     """Return the exception that `problem` describes; an unknown code becomes the base class."""
     cls = _BY_CODE.get(problem.code, CernVMError)
-    return cls(problem.detail, errors=problem.errors)
+    error = cls(problem.detail, errors=problem.errors)
+    error.request_id = problem.instance
+    return error

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     )
     from cernvmcontroller.store import Actor
 
-MACHINE_SORTS = ("name", "owner", "status", "host", "created", "changed")
+MACHINE_SORTS = ("name", "owner", "status", "host", "created")
 """What a list of machines can be sorted by; a ``-`` in front turns the order round."""
 
 
@@ -121,7 +121,7 @@ class Volumes(Protocol):
         self,
         *,
         owner: str | None = None,
-        kind: Collection[VolumeKind] = (),
+        kind: VolumeKind | None = None,
         limit: int = 100,
         cursor: str | None = None,
     ) -> Page[Volume]:
