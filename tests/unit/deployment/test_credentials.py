@@ -1,0 +1,77 @@
+"""Secrets and accounts: made once, private, and never on a command line."""
+
+from __future__ import annotations
+
+import json
+import stat
+from typing import TYPE_CHECKING
+
+import pytest
+from deployment import certificates, component, credentials
+from deployment.settings import Settings
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    return Settings.from_environment({"STATE": str(tmp_path / "state"), "PORT": "9000"})
+
+
+def test_there_is_one_user_and_one_administrator(settings: Settings) -> None:
+    made = credentials.ensure(settings)
+    assert json.loads(settings.accounts.read_text()) == made
+    assert made["url"] == "http://127.0.0.1:9000/"
+    assert [(account["name"], account["admin"]) for account in made["accounts"]] == [
+        ("physicist", False),
+        ("admin", True),
+    ]
+
+
+def test_passwords_are_long_enough_for_the_authenticator(settings: Settings) -> None:
+    user, admin = credentials.ensure(settings)["accounts"]
+    assert len(user["password"]) >= 12
+    assert len(admin["password"]) >= 32
+
+
+def test_only_their_owner_reads_them(settings: Settings) -> None:
+    credentials.ensure(settings)
+    private = [settings.accounts, *(settings.secret(name) for name in credentials.SECRETS)]
+    assert {stat.S_IMODE(path.stat().st_mode) for path in private} == {0o600}
+    assert stat.S_IMODE(settings.state.stat().st_mode) == 0o700
+
+
+def test_they_stay_as_they_are(settings: Settings) -> None:
+    first = credentials.ensure(settings)
+    tokens = [settings.secret(name).read_text() for name in credentials.SECRETS]
+    assert credentials.ensure(settings) == first
+    assert [settings.secret(name).read_text() for name in credentials.SECRETS] == tokens
+
+
+@pytest.mark.parametrize("name", component.COMPONENTS)
+def test_no_secret_is_in_the_arguments_of_a_process(settings: Settings, name: str) -> None:
+    credentials.ensure(settings)
+    command = getattr(component, name)(settings)
+    secrets = [settings.secret(secret).read_text() for secret in credentials.SECRETS]
+    shown = " ".join(command.arguments) + repr(command)
+    assert not [secret for secret in secrets if secret in shown]
+
+
+def test_a_component_does_not_inherit_the_secrets_of_the_terminal(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GITHUB_TOKEN", "hidden")
+    assert "hidden" not in component.environment(settings, component.Command([])).values()
+
+
+def test_certificates_are_made_before_the_hub_starts(settings: Settings) -> None:
+    credentials.ensure(settings)
+    certificates.ensure(settings)
+    own = certificates.service(settings)
+    api = certificates.pair(settings, "proxy-api", "proxy-api-ca")
+    files = [own.key, own.certificate, own.trust, api.key, api.certificate, api.trust]
+    assert all(file.exists() for file in files)
+    made = own.certificate.read_bytes()
+    certificates.ensure(settings)
+    assert own.certificate.read_bytes() == made

@@ -1,0 +1,90 @@
+"""`make run` says clearly why it does not start."""
+
+from __future__ import annotations
+
+import configparser
+import os
+import socket
+from typing import TYPE_CHECKING
+
+import pytest
+from deployment import clean, debian, lock, run, supervision
+from deployment.settings import Settings
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    state = tmp_path / "state"
+    state.mkdir()
+    return Settings.from_environment({"STATE": str(state), "PORT": "28440", "HUB_NAME": "cernvmunit"})
+
+
+def test_a_second_one_is_refused_and_told_how_to_be_a_second_one(settings: Settings) -> None:
+    with (
+        lock.take(lock.of_state(settings)),
+        pytest.raises(run.CannotRun, match=r"runs already(.|\n)*make run STATE="),
+    ):
+        run.run(settings)
+
+
+def test_another_state_with_the_same_name_is_refused(settings: Settings) -> None:
+    with lock.take(lock.of_name(settings)), pytest.raises(run.CannotRun, match="runs already"):
+        run.run(settings)
+    lock.of_name(settings).unlink()
+
+
+def test_a_lock_names_its_holder(settings: Settings) -> None:
+    with lock.take(lock.of_state(settings)), pytest.raises(lock.RunsAlready) as caught:
+        lock.take(lock.of_state(settings))
+    assert caught.value.pid == os.getpid()
+
+
+def test_a_lock_is_free_when_its_holder_has_ended(settings: Settings) -> None:
+    lock.take(lock.of_state(settings)).close()
+    lock.take(lock.of_state(settings)).close()
+
+
+def test_a_taken_port_is_named_with_the_way_out(settings: Settings) -> None:
+    with socket.socket() as other:
+        other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        other.bind(("127.0.0.1", settings.controller_port))
+        other.listen()
+        with pytest.raises(run.CannotRun, match=r"Port 28444 on 127.0.0.1 is taken(.|\n)*make run PORT="):
+            run.refuse_taken_ports(settings)
+
+
+def test_free_ports_are_no_problem(settings: Settings) -> None:
+    run.refuse_taken_ports(settings)
+
+
+def test_the_supervisors_configuration_has_every_component_in_order(settings: Settings) -> None:
+    parsed = configparser.RawConfigParser(inline_comment_prefixes=(";",))
+    parsed.read_string(supervision.configuration(settings))
+    priorities = {name: int(parsed[f"program:{name}"]["priority"]) for name in ("controller", "proxy", "hub")}
+    assert priorities["controller"] < priorities["proxy"] < priorities["hub"]
+    assert all(parsed[f"program:{name}"]["autorestart"] == "true" for name in priorities)
+
+
+def test_cleaning_a_folder_that_is_not_ours_removes_nothing(
+    settings: Settings, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (settings.state / "thesis.tex").write_text("irreplaceable")
+    assert clean.clean(settings) == 0
+    assert (settings.state / "thesis.tex").exists()
+    assert "no state of CernVM Hub" in capsys.readouterr().out
+
+
+def test_packages_that_cannot_be_installed_are_named_with_the_command(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(debian, "prefix", lambda: None)
+    monkeypatch.setattr(debian, "missing", lambda _packages: ["qemu-system-x86"])
+    with pytest.raises(debian.Missing, match=r"qemu-system-x86(.|\n)*apt-get.*install"):
+        debian.ensure("system-packages.txt")
+
+
+def test_what_is_installed_is_not_missing() -> None:
+    assert debian.missing(["dpkg", "no-such-package-of-debian"]) == ["no-such-package-of-debian"]

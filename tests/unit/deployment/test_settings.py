@@ -1,0 +1,72 @@
+"""The variables of `make run`, and what follows from them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from deployment.settings import Settings, SettingsError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def test_every_variable_has_a_default(tmp_path: Path) -> None:
+    settings = Settings.from_environment({"STATE": str(tmp_path)})
+    assert (settings.port, settings.name, str(settings.subnet)) == (8000, "cernvmhub", "10.80.0.0/20")
+    assert settings.url == "http://127.0.0.1:8000/"
+    assert settings.gateway == "10.80.0.1"
+
+
+def test_an_empty_variable_is_one_that_is_not_given(tmp_path: Path) -> None:
+    assert Settings.from_environment({"STATE": str(tmp_path), "PORT": "", "SUBNET": ""}).port == 8000
+
+
+def test_the_deployment_needs_five_ports_in_a_row(tmp_path: Path) -> None:
+    settings = Settings.from_environment({"STATE": str(tmp_path), "PORT": "9000"})
+    assert [
+        settings.port,
+        settings.proxy_api_port,
+        settings.hub_port,
+        settings.service_port,
+        settings.controller_port,
+    ] == [9000, 9001, 9002, 9003, 9004]
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("PORT", "http"),
+        ("PORT", "0"),
+        ("PORT", "65534"),
+        ("HUB_NAME", "Hub"),
+        ("HUB_NAME", "averylonghubname"),
+        ("HUB_NAME", "a b"),
+        ("SUBNET", "10.80.0.1/20"),
+        ("SUBNET", "8.8.0.0/16"),
+        ("SUBNET", "10.0.0.0/8"),
+        ("SUBNET", "ten"),
+    ],
+)
+def test_a_variable_that_cannot_be_used_is_named(tmp_path: Path, name: str, value: str) -> None:
+    with pytest.raises(SettingsError, match=f"^{name}="):
+        Settings.from_environment({"STATE": str(tmp_path), name: value})
+
+
+def test_a_state_remembers_what_it_was_made_with(tmp_path: Path) -> None:
+    given = {"STATE": str(tmp_path), "PORT": "9000", "HUB_NAME": "mine", "SUBNET": "10.99.0.0/24"}
+    Settings.from_environment(given).remember()
+    assert Settings.from_environment({"STATE": str(tmp_path)}).environment() == (
+        Settings.from_environment(given).environment()
+    )
+
+
+def test_a_state_cannot_be_used_with_other_ports_names_or_networks(tmp_path: Path) -> None:
+    Settings.from_environment({"STATE": str(tmp_path), "PORT": "9000"}).remember()
+    with pytest.raises(SettingsError, match=r"was made with PORT=9000.*make clean"):
+        Settings.from_environment({"STATE": str(tmp_path), "PORT": "9100"})
+
+
+def test_the_bridge_has_a_name_that_linux_accepts(tmp_path: Path) -> None:
+    settings = Settings.from_environment({"STATE": str(tmp_path), "HUB_NAME": "a" * 12})
+    assert len(settings.bridge) <= 15
