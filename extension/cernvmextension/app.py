@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import os
 
-from cernvmapi.client import AsyncClient
 from jupyter_server.extension.application import ExtensionApp
 from traitlets import Unicode, default
 
+from cernvmapi.client import AsyncClient
 from cernvmapi.errors import ControllerUnreachable
 from cernvmextension.handlers import HealthHandler, MachinesHandler
 
@@ -84,5 +84,5 @@ class CernVMExtension(ExtensionApp):
     async def stop_extension(self) -> None:
         """Close the connections to the controller."""
         if self._client is not None:
-            await self._client.aclose()
+            await self._client.close()
             self._client = None

@@ -2,7 +2,6 @@ import json
 from types import SimpleNamespace
 
 import pytest
-from widget_samples import machine
 
 from cernvmapi.errors import ControllerUnreachable
 from cernvmapi.models import Page
@@ -33,7 +32,7 @@ def alice(monkeypatch):
     monkeypatch.setenv("JUPYTERHUB_USER", "alice")
 
 
-def test_the_list_shows_the_owners_machines(alice):
+def test_the_list_shows_the_owners_machines(machine, alice):
     asked = client([machine()])
     shown = MyMachines(asked)
     assert [each["name"] for each in shown.rows] == ["alice"]
@@ -47,7 +46,7 @@ def test_somebody_else_can_be_asked_for():
     assert asked.machines.asked[0]["owner"] == "bob"
 
 
-def test_the_button_asks_again():
+def test_the_button_asks_again(machine):
     shown = MyMachines(client([], [machine()]))
     assert shown.rows == []
     shown._handle_custom_msg({"type": "refresh"}, [])
@@ -61,7 +60,7 @@ def test_other_messages_do_nothing():
     assert len(asked.machines.asked) == 1
 
 
-def test_a_failure_is_said_and_what_was_shown_stays():
+def test_a_failure_is_said_and_what_was_shown_stays(machine):
     shown = MyMachines(client([machine()], ControllerUnreachable("No answer. Try later.")))
     shown.refresh()
     assert shown.error == "No answer. Try later."
@@ -70,7 +69,7 @@ def test_a_failure_is_said_and_what_was_shown_stays():
     assert str(shown).startswith("No answer. Try later.\n")
 
 
-def test_the_next_answer_takes_the_failure_away():
+def test_the_next_answer_takes_the_failure_away(machine):
     shown = MyMachines(client(ControllerUnreachable("No answer."), [machine()]))
     assert (shown.error, shown.rows) == ("No answer.", [])
     shown.refresh()
@@ -78,7 +77,7 @@ def test_the_next_answer_takes_the_failure_away():
     assert len(shown.rows) == 1
 
 
-def test_a_reader_without_a_browser_gets_the_list_as_text():
+def test_a_reader_without_a_browser_gets_the_list_as_text(machine):
     bundle, _ = MyMachines(client([machine()]))._repr_mimebundle_()
     assert "● Running" in bundle["text/plain"]
     assert "application/vnd.jupyter.widget-view+json" in bundle
@@ -88,7 +87,7 @@ def test_no_machines_is_said_in_words():
     assert str(MyMachines(client([]))) == "You have no machines."
 
 
-def test_the_browser_gets_what_is_shown_and_no_secret():
+def test_the_browser_gets_what_is_shown_and_no_secret(machine):
     shown = MyMachines(client([machine(notes="private", console_tail="boot log")]))
     state = json.dumps(shown.get_state())
     assert "s3cret-token" not in state

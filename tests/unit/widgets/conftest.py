@@ -1,18 +1,20 @@
-"""Machines for the tests of the widgets and the door."""
+"""Machines for the tests of the widgets."""
 
 from datetime import UTC, datetime
 from typing import Any
+
+import pytest
 
 from cernvmapi.models import Machine, Phase, PhaseMark, Power, Status, Target
 
 THEN = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 
 
-def mark(phase: Phase, progress: int, message: str = "") -> PhaseMark:
+def _mark(phase: Phase, progress: int, message: str = "") -> PhaseMark:
     return PhaseMark(phase=phase, message=message or phase.value, progress=progress, at=THEN)
 
 
-def machine(**changes: Any) -> Machine:
+def _machine(**changes: Any) -> Machine:
     fields: dict[str, Any] = {
         "id": "m-abcdefgh2345",
         "name": "alice",
@@ -30,9 +32,21 @@ def machine(**changes: Any) -> Machine:
         "status": Status.RUNNING,
         "target": Target.RUNNING,
         "power": Power.ON,
-        "timeline": [mark(Phase.PLACED, 5), mark(Phase.READY, 100)],
+        "timeline": [_mark(Phase.PLACED, 5), _mark(Phase.READY, 100)],
         "progress": 100,
         "created": THEN,
         "changed": THEN,
     }
     return Machine(**fields | changes)
+
+
+@pytest.fixture
+def machine():
+    """Make a running machine, with changes."""
+    return _machine
+
+
+@pytest.fixture
+def mark():
+    """Make a mark of a start's timeline."""
+    return _mark
