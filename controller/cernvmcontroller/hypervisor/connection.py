@@ -208,6 +208,8 @@ class Connection:
                 lambda: self._watch(connection, events), "hypervisor watch", self.connect_deadline
             )
         except (TimeoutError, libvirt.libvirtError) as error:
+            events.mute()
+            _close_later(connection)
             raise HostUnreachable(f"{self.uri} answered and then did not: {error}") from error
         self._libvirt, self.reason = connection, ""
 
@@ -237,8 +239,7 @@ class Connection:
             return
         log.warning("lost the connection to %s: %s", self.uri, reason)
         self._forget(reason)
-        # Closing may block on a peer that is silent.
-        threading.Thread(target=_close, args=(connection,), name="hypervisor close", daemon=True).start()
+        _close_later(connection)
         self._workers.stop()
         self._workers = Workers(self.uri, self._threads)
         self._emit(ConnectionEvent(alive=False, reason=reason))
@@ -299,6 +300,11 @@ class _Attempt:
         if given_up:
             _close(connection)
         return connection
+
+
+def _close_later(connection: Any) -> None:
+    """Close where nobody waits: on a silent peer that may block."""
+    threading.Thread(target=_close, args=(connection,), name="hypervisor close", daemon=True).start()
 
 
 def _close(connection: Any) -> None:

@@ -45,7 +45,7 @@ def is_connection_lost(error: libvirt.libvirtError) -> bool:
     if code in _UNREACHABLE:
         return True
     # "client socket is closed", "Cannot recv data", "End of file while reading data": of the RPC layer.
-    rpc = domain in (libvirt.VIR_FROM_RPC, libvirt.VIR_FROM_STREAMS, libvirt.VIR_FROM_REMOTE)
+    rpc = domain in (libvirt.VIR_FROM_RPC, libvirt.VIR_FROM_REMOTE)
     return rpc and code in (libvirt.VIR_ERR_INTERNAL_ERROR, libvirt.VIR_ERR_SYSTEM_ERROR)
 
 

@@ -1,7 +1,7 @@
 """Libvirt's own event loop, in one daemon thread for the whole process.
 
-Libvirt's default implementation is safe to use from any thread. The one in ``libvirtaio`` is not, and would run
-libvirt's input and output in the controller's event loop, where it may block.
+Libvirt's default implementation is safe to use from any thread. The one in ``libvirtaio`` is not, and would
+run libvirt's input and output in the controller's event loop, where it may block.
 """
 
 from __future__ import annotations

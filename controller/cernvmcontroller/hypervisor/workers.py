@@ -1,7 +1,8 @@
 """Threads for calls that block, with deadlines.
 
 They are daemon threads: a call that never returns must not keep the program from ending, which it would with
-`concurrent.futures.ThreadPoolExecutor`. Such a call cannot be ended either; its thread is given up and replaced.
+`concurrent.futures.ThreadPoolExecutor`. Such a call cannot be ended either; its thread is given up and
+replaced.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ class _Job(Generic[T]):
     loop: asyncio.AbstractEventLoop
     future: asyncio.Future[T]
     begun: bool = False
+    ended: bool = False
     given_up: bool = False
     lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -113,7 +115,7 @@ class Workers:
     def _give_up(self, job: _Job[Any]) -> None:
         with job.lock:
             job.given_up = True
-            if not job.begun:
+            if not job.begun or job.ended:
                 return
         with self._lock:
             self._stuck += 1
@@ -136,6 +138,7 @@ class Workers:
                 break
             job.run()
             with self._lock, job.lock:
+                job.ended = True
                 if job.given_up and job.begun:
                     self._stuck -= 1
                 surplus = self._threads - self._stuck > self._size

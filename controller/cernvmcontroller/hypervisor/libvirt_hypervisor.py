@@ -1,0 +1,230 @@
+"""The hypervisor interface on libvirt."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from cernvmcontroller.hypervisor import capabilities, probe, streams
+from cernvmcontroller.hypervisor.connection import Connection
+from cernvmcontroller.hypervisor.domains import Domains
+from cernvmcontroller.hypervisor.interface import (
+    AGENT_CHANNEL,
+    ByteStream,
+    Callback,
+    DomainState,
+    FilterSpec,
+    Format,
+    HostCapabilities,
+    NetworkSpec,
+    PoolSpec,
+    PoolState,
+    Progress,
+    VolumeState,
+)
+from cernvmcontroller.hypervisor.network import Networks
+from cernvmcontroller.hypervisor.storage import Storage
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+
+class LibvirtHypervisor:
+    """A hypervisor behind a libvirt connection.
+
+    Every verb is documented in `~cernvmcontroller.hypervisor.interface.Hypervisor`.
+
+    Parameters
+    ----------
+    uri
+        Of the connection.
+    deadline
+        Seconds that one libvirt call may take.
+    connect_deadline
+        Seconds that connecting may take.
+    probe_patience
+        Seconds that the acceleration probe waits for a kernel.
+    """
+
+    def __init__(
+        self,
+        uri: str,
+        *,
+        deadline: float = 30,
+        connect_deadline: float = 10,
+        probe_patience: float = 15,
+    ) -> None:
+        self._connection = Connection(uri, deadline=deadline, connect_deadline=connect_deadline)
+        self._domains = Domains(self._connection)
+        self._storage = Storage(self._connection)
+        self._networks = Networks(self._connection)
+        self._probe_patience = probe_patience
+
+    @property
+    def uri(self) -> str:
+        """The connection URI."""
+        return self._connection.uri
+
+    @property
+    def alive(self) -> bool:
+        """Whether it answers, as far as is known."""
+        return self._connection.alive
+
+    @property
+    def reason(self) -> str:
+        """Why it is not alive."""
+        return self._connection.reason
+
+    async def open(self) -> None:
+        """Connect."""
+        await self._connection.open()
+
+    async def close(self) -> None:
+        """Disconnect for good."""
+        await self._connection.close()
+
+    def subscribe(self, callback: Callback) -> Callable[[], None]:
+        """Call `callback` with every event."""
+        return self._connection.subscribe(callback)
+
+    async def capabilities(self) -> HostCapabilities:
+        """Return what the host is and can do."""
+        return await self._connection.call(capabilities.read)
+
+    async def probe_acceleration(self, image: Path | None, pool: str) -> str:
+        """Return ``kvm`` if a kernel really runs under it, else ``qemu``."""
+        announced = (await self.capabilities()).domain_types
+        if image is None or "kvm" not in announced:
+            return "qemu"
+        runs = await probe.accelerates(
+            self._connection, self._storage, image, pool, domain_type="kvm", patience=self._probe_patience
+        )
+        return "kvm" if runs else "qemu"
+
+    # domains
+
+    async def domains(self) -> list[DomainState]:
+        """Return all domains."""
+        return await self._domains.all()
+
+    async def domain(self, uuid: str) -> DomainState | None:
+        """Return one domain, or None."""
+        return await self._domains.one(uuid)
+
+    async def domain_xml(self, uuid: str) -> str:
+        """Return a domain's XML."""
+        return await self._domains.xml(uuid)
+
+    async def define(self, xml: str) -> None:
+        """Define, or define anew."""
+        await self._domains.define(xml)
+
+    async def start(self, uuid: str) -> None:
+        """Start."""
+        await self._domains.start(uuid)
+
+    async def shutdown(self, uuid: str) -> None:
+        """Ask the guest to shut down."""
+        await self._domains.shutdown(uuid)
+
+    async def destroy(self, uuid: str) -> None:
+        """Pull the plug."""
+        await self._domains.destroy(uuid)
+
+    async def reboot(self, uuid: str) -> None:
+        """Ask the guest to reboot."""
+        await self._domains.reboot(uuid)
+
+    async def undefine(self, uuid: str) -> None:
+        """Remove the definition."""
+        await self._domains.undefine(uuid)
+
+    # storage
+
+    async def ensure_pool(self, spec: PoolSpec) -> PoolState:
+        """Make a pool exist and be active."""
+        return await self._storage.ensure_pool(spec)
+
+    async def pool(self, name: str) -> PoolState:
+        """Return a pool's sizes."""
+        return await self._storage.pool(name)
+
+    async def remove_pool(self, name: str) -> None:
+        """Remove a pool."""
+        await self._storage.remove_pool(name)
+
+    async def volumes(self, pool: str) -> list[VolumeState]:
+        """Return the finished volumes."""
+        return await self._storage.volumes(pool)
+
+    async def volume(self, pool: str, name: str) -> VolumeState | None:
+        """Return one finished volume, or None."""
+        return await self._storage.volume(pool, name)
+
+    async def create_volume(
+        self,
+        pool: str,
+        name: str,
+        *,
+        capacity: int,
+        format: Format = "qcow2",  # noqa: A002 - libvirt's word
+        backing: VolumeState | None = None,
+        backing_format: Format = "qcow2",
+    ) -> VolumeState:
+        """Create an empty volume or an overlay."""
+        return await self._storage.create_volume(
+            pool,
+            name,
+            capacity=capacity,
+            image_format=format,
+            backing=backing,
+            backing_format=backing_format,
+        )
+
+    async def upload_volume(
+        self,
+        pool: str,
+        name: str,
+        source: Path | bytes,
+        *,
+        format: Format,  # noqa: A002
+        progress: Progress | None = None,
+    ) -> VolumeState:
+        """Bring bytes into a pool."""
+        return await self._storage.upload_volume(pool, name, source, image_format=format, progress=progress)
+
+    async def read_volume(self, pool: str, name: str, limit: int) -> bytes:
+        """Return the first bytes of a volume."""
+        return await self._storage.read_volume(pool, name, limit)
+
+    async def delete_volume(self, pool: str, name: str) -> None:
+        """Delete a volume."""
+        await self._storage.delete_volume(pool, name)
+
+    # networks
+
+    async def ensure_network(self, spec: NetworkSpec) -> None:
+        """Make a network exist and be active."""
+        await self._networks.ensure_network(spec)
+
+    async def remove_network(self, name: str) -> None:
+        """Remove a network."""
+        await self._networks.remove_network(name)
+
+    async def ensure_filter(self, spec: FilterSpec) -> None:
+        """Make a filter be as described."""
+        await self._networks.ensure_filter(spec)
+
+    async def remove_filter(self, name: str) -> None:
+        """Remove a filter."""
+        await self._networks.remove_filter(name)
+
+    # streams
+
+    async def open_channel(self, uuid: str, name: str = AGENT_CHANNEL) -> ByteStream:
+        """Open a virtio-serial port."""
+        return await streams.open_channel(self._connection, uuid, name)
+
+    async def open_console(self, uuid: str) -> ByteStream:
+        """Open the serial console."""
+        return await streams.open_console(self._connection, uuid)

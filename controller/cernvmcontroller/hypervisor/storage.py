@@ -1,0 +1,255 @@
+"""Verbs on storage pools and volumes. Only libvirt touches the files: a remote host is no special case.
+
+An upload is marked while it lasts by an empty volume beside it, made before the first byte and deleted after
+the last: a volume with such a mark was never finished, whoever or whatever ended the upload.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import threading
+from typing import TYPE_CHECKING, Any
+from weakref import WeakValueDictionary
+
+import libvirt
+
+from cernvmapi.errors import Conflict
+from cernvmcontroller.hypervisor import errors, storagexml
+from cernvmcontroller.hypervisor.interface import Format, PoolSpec, PoolState, Progress, VolumeState
+from cernvmcontroller.hypervisor.upload import Upload
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from cernvmcontroller.hypervisor.connection import Connection
+
+MARK = ".part"
+"""What the name of an upload's mark ends in."""
+
+_SMALL = 8 * 1024 * 1024
+
+
+class Storage:
+    """The pools of a connection."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._locks: WeakValueDictionary[tuple[str, str], asyncio.Lock] = WeakValueDictionary()
+
+    # --- pools ---
+
+    async def ensure_pool(self, spec: PoolSpec) -> PoolState:
+        """Make a directory pool exist and be active."""
+
+        def ensure(connection: Any) -> PoolState:
+            pool = _pool_or_none(connection, spec.name)
+            if pool is None:
+                pool = connection.storagePoolDefineXML(storagexml.pool(spec))
+                pool.build()
+            elif (path := storagexml.path_of(pool.XMLDesc())) != spec.path:
+                raise Conflict(f"The pool {spec.name} is at {path}, not at {spec.path}.")
+            pool.setAutostart(True)
+            if not pool.isActive():
+                pool.build()
+                pool.create()
+            else:
+                # Files may have come or gone while nobody looked.
+                pool.refresh()
+            return _pool_state(pool)
+
+        return await self._connection.call(ensure)
+
+    async def pool(self, name: str) -> PoolState:
+        """Return a pool's sizes."""
+        return await self._connection.call(lambda c: _pool_state(c.storagePoolLookupByName(name)))
+
+    async def remove_pool(self, name: str) -> None:
+        """Stop and undefine a pool, and remove its directory if that is empty."""
+
+        def remove(connection: Any) -> None:
+            pool = _pool_or_none(connection, name)
+            if pool is None:
+                return
+            if pool.isActive():
+                pool.destroy()
+            with contextlib.suppress(libvirt.libvirtError):  # not empty, or gone already
+                pool.delete()
+            pool.undefine()
+
+        await self._connection.call(remove)
+
+    # --- volumes ---
+
+    async def volumes(self, pool: str) -> list[VolumeState]:
+        """Return the finished volumes."""
+
+        def look(connection: Any) -> list[VolumeState]:
+            found = {each.name(): each for each in connection.storagePoolLookupByName(pool).listAllVolumes()}
+            states = []
+            for name, volume in found.items():
+                if name.endswith(MARK) or name + MARK in found:
+                    continue
+                try:
+                    states.append(_volume_state(volume))
+                except libvirt.libvirtError as error:
+                    if not errors.is_not_found(error):  # else it went in between
+                        raise
+            return states
+
+        return await self._connection.call(look)
+
+    async def volume(self, pool: str, name: str) -> VolumeState | None:
+        """Return one finished volume, or None."""
+        return await self._connection.call(lambda c: _finished(c.storagePoolLookupByName(pool), name))
+
+    async def create_volume(
+        self,
+        pool: str,
+        name: str,
+        *,
+        capacity: int,
+        image_format: Format,
+        backing: VolumeState | None,
+        backing_format: Format,
+    ) -> VolumeState:
+        """Create an empty volume or an overlay, unless it is there."""
+        xml = storagexml.volume(
+            name,
+            capacity=capacity,
+            image_format=image_format,
+            backing=(backing.path, backing_format) if backing else None,
+        )
+        return await self._connection.call(
+            lambda c: _volume_state(_create(c.storagePoolLookupByName(pool), name, xml))
+        )
+
+    async def upload_volume(
+        self,
+        pool: str,
+        name: str,
+        source: Path | bytes,
+        *,
+        image_format: Format,
+        progress: Progress | None,
+    ) -> VolumeState:
+        """Bring bytes into a pool, unless that was finished before."""
+        lock = self._locks.setdefault((pool, name), asyncio.Lock())
+        async with lock:
+            done = await self.volume(pool, name)
+            if done is not None:
+                return done
+            loop = asyncio.get_running_loop()
+            stop = threading.Event()
+
+            def report(count: int) -> None:
+                if progress is not None:
+                    with contextlib.suppress(RuntimeError):  # the loop is closed
+                        loop.call_soon_threadsafe(progress, count)
+
+            upload = Upload(source, image_format, report, stop)
+
+            def work(connection: Any) -> VolumeState:
+                return _upload(connection.storagePoolLookupByName(pool), name, upload)
+
+            try:
+                if isinstance(source, bytes) and len(source) <= _SMALL:
+                    return await self._connection.call(work)
+                return await self._connection.call_long(work, f"upload {name}")
+            finally:
+                stop.set()
+
+    async def read_volume(self, pool: str, name: str, limit: int) -> bytes:
+        """Return the first bytes of a volume."""
+
+        def read(connection: Any) -> bytes:
+            volume = connection.storagePoolLookupByName(pool).storageVolLookupByName(name)
+            stream = connection.newStream()
+            volume.download(stream, 0, min(limit, volume.info()[1]))
+            data = bytearray()
+            while chunk := stream.recv(limit):
+                data += chunk
+            stream.finish()
+            return bytes(data[:limit])
+
+        return await self._connection.call(read)
+
+    async def delete_volume(self, pool: str, name: str) -> None:
+        """Delete a volume, finished or not."""
+
+        def delete(connection: Any) -> None:
+            found = _pool_or_none(connection, pool)
+            if found is not None:
+                for each in (name, name + MARK):
+                    _delete(found, each)
+
+        await self._connection.call(delete)
+
+
+def _upload(pool: Any, name: str, upload: Upload) -> VolumeState:
+    mark = name + MARK
+    _create(pool, mark, storagexml.volume(mark, capacity=0, image_format="raw"))
+    _delete(pool, name)
+    xml = storagexml.volume(name, capacity=upload.capacity, image_format=upload.image_format)
+    volume = _create(pool, name, xml)
+    upload.send(volume)
+    _delete(pool, mark)
+    return _volume_state(volume)
+
+
+def _create(pool: Any, name: str, xml: str) -> Any:
+    known = _volume_or_none(pool, name)
+    if known is not None:
+        return known
+    try:
+        return pool.createXML(xml)
+    except libvirt.libvirtError as error:
+        if error.get_error_code() != libvirt.VIR_ERR_STORAGE_VOL_EXIST:
+            raise
+        return pool.storageVolLookupByName(name)
+
+
+def _delete(pool: Any, name: str) -> None:
+    volume = _volume_or_none(pool, name)
+    if volume is None:
+        return
+    try:
+        volume.delete()
+    except libvirt.libvirtError as error:
+        if not errors.is_not_found(error):
+            raise
+
+
+def _finished(pool: Any, name: str) -> VolumeState | None:
+    if _volume_or_none(pool, name + MARK) is not None:
+        return None
+    volume = _volume_or_none(pool, name)
+    return None if volume is None else _volume_state(volume)
+
+
+def _pool_or_none(connection: Any, name: str) -> Any:
+    try:
+        return connection.storagePoolLookupByName(name)
+    except libvirt.libvirtError as error:
+        if errors.is_not_found(error):
+            return None
+        raise
+
+
+def _volume_or_none(pool: Any, name: str) -> Any:
+    try:
+        return pool.storageVolLookupByName(name)
+    except libvirt.libvirtError as error:
+        if errors.is_not_found(error):
+            return None
+        raise
+
+
+def _pool_state(pool: Any) -> PoolState:
+    _state, capacity, _allocation, available = pool.info()
+    return PoolState(pool.name(), capacity, available)
+
+
+def _volume_state(volume: Any) -> VolumeState:
+    _kind, capacity, allocation = volume.info()
+    return VolumeState(volume.name(), capacity, allocation, volume.path())
