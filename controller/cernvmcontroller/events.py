@@ -12,9 +12,9 @@ Who is too slow for its queue loses the queue and is reading again, so that a br
 database a query now and then, and the controller nothing.
 
 The order of ids is the order of commits because writes are serialised: one controller, one lock, held from
-the first statement of a transaction until its events are published. (PostgreSQL's sequences alone do not promise
-that: of two transactions the one with the higher id may commit first, and a reader between them would never see
-the other.)
+the first statement of a transaction until its events are published. (PostgreSQL's sequences alone do not
+promise that: of two transactions the one with the higher id may commit first, and who reads in between would
+never see the other.)
 """
 
 from __future__ import annotations

@@ -69,8 +69,8 @@ class Store:
                 tx.session.add(MetaRow(key="hub_id", value=hub_id))
             elif known.value != hub_id:
                 raise StoreError(
-                    f"The database {self._database.name} belongs to the hub {known.value}, and this is {hub_id}:"
-                    " give this hub a database of its own, or restore the hub_id file that belongs to it."
+                    f"The database {self._database.name} belongs to the hub {known.value}, and this is"
+                    f" {hub_id}: give this hub a database of its own, or restore its own hub_id file."
                 )
         async with self.read() as session:
             self.events.resync(await journal.last_id(session))
@@ -98,7 +98,7 @@ class Store:
         outcome: str = "accepted",
         audit: bool = True,
     ) -> AsyncIterator[Transaction]:
-        """Yield a transaction: committed at the end of the block, or as if it never was where the block fails.
+        """Yield a transaction: committed at the end of the block, undone where the block fails.
 
         While a block runs no other write does: nothing slow belongs into it, least of all a call to a host.
 
