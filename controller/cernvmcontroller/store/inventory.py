@@ -189,7 +189,7 @@ async def pool_models(session: AsyncSession) -> list[Pool]:
 
 async def _used(session: AsyncSession) -> dict[str, int]:
     query = select(AddressRow.network_id, func.count()).group_by(AddressRow.network_id)
-    return dict((await session.execute(query)).tuples().all())
+    return dict((await session.execute(query)).all())
 
 
 def _host(row: HostRow, sums: Promise) -> Host:
