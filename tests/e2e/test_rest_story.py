@@ -1,0 +1,140 @@
+"""Two people, at the same time, who use nothing but the REST API."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar
+
+import pytest
+from tests.e2e.installation import until
+
+if TYPE_CHECKING:
+    from tests.e2e.installation import Installation
+    from tests.e2e.person import Person
+
+pytestmark = pytest.mark.machines
+
+WHERE = """
+import json, pathlib, socket, subprocess
+guest = subprocess.run(["systemd-detect-virt"], capture_output=True, text=True).stdout.strip()
+print(json.dumps([socket.gethostname(), guest, str(pathlib.Path.home())]))
+"""
+
+
+class TestByRestAlone:
+    """The steps of one story, in their order."""
+
+    kernels: ClassVar[dict[str, str]] = {}
+    first_machine: ClassVar[str] = ""
+
+    def test_two_people_start_at_once(
+        self, installation: Installation, physicist: Person, admin: Person
+    ) -> None:
+        physicist.start({})
+        admin.start({"appliance": installation.next_appliance})
+        for person in (physicist, admin):
+            events = person.progress()
+            percents = [event["progress"] for event in events]
+            assert percents == sorted(percents)
+            assert len({event.get("message") for event in events}) >= 4, events
+
+    def test_each_has_a_machine_of_their_own(
+        self, installation: Installation, physicist: Person, admin: Person
+    ) -> None:
+        mine, theirs = physicist.machine(), admin.machine()
+        assert mine["id"] != theirs["id"]
+        assert (mine["appliance"], theirs["appliance"]) == (
+            installation.appliance,
+            installation.next_appliance,
+        )
+        assert len(installation.domains()) == 2
+
+    def test_a_physicist_sees_only_their_own(self, physicist: Person) -> None:
+        assert {machine["owner"] for machine in physicist.machines()} == {"physicist"}
+
+    def test_an_administrator_sees_both(self, admin: Person) -> None:
+        assert {machine["owner"] for machine in admin.machines()} == {"physicist", "admin"}
+
+    def test_options_that_do_not_exist_are_refused(self, installation: Installation, admin: Person) -> None:
+        answer = admin.http.post(
+            "hub/api/users/admin/servers/second", json={"user_options": {"appliance": "no-such"}}
+        )
+        assert answer.is_client_error or answer.is_server_error
+        assert "no-such" in answer.text
+        assert len(installation.domains()) == 2
+
+    def test_code_runs_inside_the_machines(self, physicist: Person, admin: Person) -> None:
+        for person in (physicist, admin):
+            self.kernels[person.name] = person.kernel()
+            printed = person.execute(self.kernels[person.name], WHERE)
+            assert any(guest in printed for guest in ("kvm", "qemu")), printed
+            assert "/home/cernvm" in printed
+        mine, theirs = (p.execute(self.kernels[p.name], WHERE) for p in (physicist, admin))
+        assert mine != theirs
+
+    def test_a_file_is_saved_and_a_variable_set(self, physicist: Person) -> None:
+        physicist.save("result.txt", "m(H) = 125.2 GeV\n")
+        physicist.execute(self.kernels["physicist"], "mass = 125.2")
+        type(self).first_machine = physicist.machine()["id"]
+
+    @pytest.mark.parametrize("component", ["hub", "controller", "proxy"])
+    def test_what_runs_survives_the_death_of(
+        self, installation: Installation, physicist: Person, component: str
+    ) -> None:
+        domains = installation.domains()
+        installation.kill(component)
+        until(lambda: _answers(physicist), 90, f"the notebook answers after the {component} was killed")
+        assert physicist.execute(self.kernels["physicist"], "print(mass)").strip() == "125.2"
+        server = physicist.server()
+        assert server is not None
+        assert server["ready"]
+        assert physicist.machine()["status"] == "running"
+        assert installation.domains() == domains
+
+    def test_ctrl_c_leaves_machines_and_the_next_make_run_finds_them(
+        self, installation: Installation, physicist: Person
+    ) -> None:
+        domains = installation.domains()
+        installation.interrupt()
+        assert installation.domains() == domains
+        installation.start()
+        until(lambda: _answers(physicist), 90, "the notebook answers after make run")
+        assert physicist.execute(self.kernels["physicist"], "print(mass)").strip() == "125.2"
+        assert physicist.machine()["id"] == self.first_machine
+
+    def test_a_stopped_server_leaves_only_its_home(
+        self, installation: Installation, physicist: Person, admin: Person
+    ) -> None:
+        admin.stop()
+        physicist.stop()
+        until(lambda: not installation.domains(), 60, "the domains are gone")
+        kinds = {name.partition("-")[0] for name in installation.volumes()}
+        assert kinds <= {"base", "layer", "home"}
+        assert "home" in kinds
+
+    def test_the_file_is_there_with_another_version_of_the_appliance(
+        self, installation: Installation, physicist: Person
+    ) -> None:
+        physicist.start({"appliance": installation.next_appliance})
+        physicist.progress()
+        machine = physicist.machine()
+        assert machine["appliance"] == installation.next_appliance
+        assert machine["id"] != self.first_machine
+        assert physicist.read("result.txt") == "m(H) = 125.2 GeV\n"
+        physicist.stop()
+
+    def test_after_deleting_nothing_is_left(
+        self, installation: Installation, physicist: Person, admin: Person
+    ) -> None:
+        physicist.delete_homes()
+        admin.delete_homes()
+        until(lambda: not installation.domains(), 60, "the domains are gone")
+        left = {name.partition("-")[0] for name in installation.volumes()}
+        assert left <= {"base", "layer"}, installation.volumes()
+        assert physicist.machines() == []
+        assert installation.rows("machines") == 0
+        assert installation.rows("addresses") == 0
+
+
+def _answers(person: Person) -> bool:
+    """Say whether the way through proxy and hub to the notebook server is open."""
+    return person.http.get(f"user/{person.name}/api/status").is_success
