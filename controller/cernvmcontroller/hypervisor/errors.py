@@ -26,7 +26,6 @@ _UNREACHABLE = frozenset(
         libvirt.VIR_ERR_AUTH_UNAVAILABLE,
         libvirt.VIR_ERR_AUTH_CANCELLED,
         libvirt.VIR_ERR_GNUTLS_ERROR,
-        libvirt.VIR_ERR_TLS_HANDSHAKE,
     }
 )
 

@@ -5,7 +5,9 @@ and nothing to forbidden addresses. Behind it, with connection tracking (iptable
 DNS and the named TCP ports, and answers to what the host asked. The second needs the kernel's
 ``br_netfilter`` with ``bridge-nf-call-iptables`` on, as all of libvirt's filters for TCP and UDP do.
 
-The anti-spoofing chains are libvirt's own (package libvirt-daemon-config-nwfilter).
+The checks are those of libvirt's clean-traffic (no-mac-spoofing, no-ip-spoofing, no-arp-spoofing, and nothing
+else on layer 2), written as rules of one chain instead of references: each reference is a chain of its own, for
+which libvirt runs eight commands at every start of a machine, and its order among the other rules is its own.
 """
 
 from __future__ import annotations
@@ -22,22 +24,12 @@ if TYPE_CHECKING:
 
     from cernvmcontroller.hypervisor.interface import FilterSpec
 
-SPOOFING = ("no-mac-spoofing", "no-ip-spoofing", "no-arp-mac-spoofing", "no-arp-ip-spoofing")
-"""Libvirt's filters that this one refers to."""
-
-ALWAYS_BLOCKED = ("127.0.0.0/8", "169.254.0.0/16", "224.0.0.0/4")
+ALWAYS_BLOCKED = ("127.0.0.0/8", "169.254.0.0/16", "224.0.0.0/3")
 """Never reached from a machine: the host itself, the metadata service of a cloud that the host may run in (it
-would hand out the host's credentials), and whatever listens for multicast."""
+would hand out the host's credentials), and whatever listens for multicast and broadcast."""
 
-# Libvirt's chains come at -800 (MAC), -710 (address), -520 and -510 (ARP): each verdict after its check.
-_WIRE_DHCP, _WIRE_GATEWAY, _WIRE_BLOCKED, _WIRE_IPV4, _WIRE_ARP, _WIRE_REST = (
-    -699,
-    -698,
-    -690,
-    -650,
-    -500,
-    1000,
-)
+_MAC, _DHCP, _SOURCE, _GATEWAY, _BLOCKED, _IPV4, _ARP_SOURCE, _ARP = range(-800, -480, 40)
+_REST = 1000
 _OPEN, _ANSWERS, _CLOSED = 100, 200, 900
 
 
@@ -47,7 +39,6 @@ def build(spec: FilterSpec, *, uuid: str | None = None) -> str:
     root = E.filter(name=spec.name, chain="root")
     if uuid is not None:
         root.append(E.uuid(uuid))
-    root.extend(E.filterref(filter=name) for name in SPOOFING)
     root.extend(_wire(spec, gateway))
     root.extend(_tracked(spec, gateway))
     etree.indent(root)
@@ -61,22 +52,26 @@ def same(xml: str, spec: FilterSpec) -> bool:
 
 def _wire(spec: FilterSpec, gateway: str) -> list[_Element]:
     dhcp = E.ip(protocol="udp", dstipaddr="255.255.255.255", srcportstart="68", dstportstart="67")
-    blocked = [*ALWAYS_BLOCKED, *spec.blocked, *([spec.subnet] if spec.subnet else []), "255.255.255.255/32"]
+    blocked = [*ALWAYS_BLOCKED, *spec.blocked, *([spec.subnet] if spec.subnet else [])]
     return [
-        _rule("accept", "out", _WIRE_DHCP, dhcp),
-        _rule("accept", "out", _WIRE_GATEWAY, E.ip(dstipaddr=gateway)),
-        *(_rule("drop", "out", _WIRE_BLOCKED, E.ip(_destination(each))) for each in blocked),
-        _rule("accept", "inout", _WIRE_IPV4, E.mac(protocolid="ipv4")),
-        _rule("accept", "inout", _WIRE_ARP, E.mac(protocolid="arp")),
+        _rule("drop", "out", _MAC, E.mac(match="no", srcmacaddr="$MAC")),
+        # Whoever asks for an address has none yet.
+        _rule("accept", "out", _DHCP, dhcp),
+        _rule("drop", "out", _SOURCE, E.ip(match="no", srcipaddr="$IP")),
+        _rule("accept", "out", _GATEWAY, E.ip(dstipaddr=gateway)),
+        *(_rule("drop", "out", _BLOCKED, E.ip(_destination(each))) for each in blocked),
+        _rule("accept", "inout", _IPV4, E.mac(protocolid="ipv4")),
+        _rule("drop", "out", _ARP_SOURCE, E.arp(match="no", arpsrcmacaddr="$MAC")),
+        _rule("drop", "out", _ARP_SOURCE, E.arp(match="no", arpsrcipaddr="$IP")),
+        _rule("accept", "inout", _ARP, E.mac(protocolid="arp")),
         # IPv6 among it: the network has none, and what has no rules must have no way.
-        _rule("drop", "inout", _WIRE_REST, None),
+        _rule("drop", "inout", _REST, None),
     ]
 
 
 def _tracked(spec: FilterSpec, gateway: str) -> list[_Element]:
     return [
-        _rule("accept", "out", _OPEN, E.udp(dstipaddr="255.255.255.255", dstportstart="67")),
-        _rule("accept", "out", _OPEN, E.udp(dstipaddr=gateway, dstportstart="67")),
+        _rule("accept", "out", _OPEN, E.udp(dstportstart="67")),
         _rule("accept", "out", _OPEN, E.udp(dstipaddr=gateway, dstportstart="53")),
         *(
             _rule("accept", "out", _OPEN, E.tcp(dstipaddr=gateway, dstportstart=str(port)))

@@ -60,7 +60,8 @@ def parse(xml: str | bytes) -> MachineMetadata | None:
         root = etree.fromstring(xml if isinstance(xml, bytes) else xml.encode(), _PARSER)
     except etree.XMLSyntaxError:
         return None
-    node = root if root.tag == _TAG else root.find(f"metadata/{_TAG}")
+    # Asked for the element alone, libvirt gives it without its namespace.
+    node = root if root.tag in (_TAG, "machine") else root.find(f"metadata/{_TAG}")
     if node is None:
         return None
     return from_element(node)

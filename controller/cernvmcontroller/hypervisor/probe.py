@@ -1,13 +1,12 @@
 """Whether KVM really runs a guest on a host.
 
-Some clouds show a ``/dev/kvm`` that opens, creates a virtual machine, satisfies libvirt's checks and still never
-runs a 64-bit kernel. So a small guest is booted: only a kernel that speaks on the serial console is proof.
+Some clouds show a ``/dev/kvm`` that opens, creates a virtual machine, satisfies libvirt's checks and still
+never runs a 64-bit kernel. So a small guest is booted: only a kernel that speaks on the serial console is proof.
 """
 
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import logging
 import re
 from typing import TYPE_CHECKING, Any
@@ -47,11 +46,8 @@ async def accelerates(
     patience
         Seconds from power on.
     """
-    digest = await asyncio.to_thread(_digest, image)
     name = f"probe-{uuid4()}"
-    base = await storage.upload_volume(
-        pool, f"probe-{digest}.qcow2", image, image_format="qcow2", progress=None
-    )
+    base = await storage.upload_volume(pool, f"{name}-base.qcow2", image, image_format="qcow2", progress=None)
     overlay = f"{name}.qcow2"
     try:
         disk = await storage.create_volume(
@@ -125,8 +121,3 @@ def _end(connection: Any, uuid: str) -> None:
     except libvirt.libvirtError as error:
         if error.get_error_code() != libvirt.VIR_ERR_NO_DOMAIN:
             raise
-
-
-def _digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()[:32]

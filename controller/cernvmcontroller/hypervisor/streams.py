@@ -1,7 +1,8 @@
 """Libvirt's streams for asyncio: the agent's channel and the serial console.
 
-The stream does not block and is served in libvirt's event thread, which hands bytes over to asyncio and takes
-them from it. What arrives faster than it is read is left with libvirt, so that a guest cannot fill the memory.
+The stream does not block and is served in libvirt's event thread, which hands bytes over to asyncio and
+takes them from it. What arrives faster than it is read is left with libvirt, so that a guest cannot fill the
+memory.
 """
 
 from __future__ import annotations
