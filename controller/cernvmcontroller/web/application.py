@@ -1,0 +1,108 @@
+"""The tornado application: the table of routes made to answer."""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from tornado.web import Application
+
+from cernvmapi.models import API_PREFIX, encode
+from cernvmapi.wire import HEARTBEAT
+from cernvmcontroller.web import openapi
+from cernvmcontroller.web.api import ApiHandler
+from cernvmcontroller.web.auth import HubUsers, SharedSecret
+from cernvmcontroller.web.base import NotFoundHandler
+from cernvmcontroller.web.metrics import Metrics
+from cernvmcontroller.web.pages import CallbackHandler, EntranceHandler
+from cernvmcontroller.web.routes import ROUTES
+
+if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import Sequence
+
+    from jupyterhub.services.auth import HubOAuth
+
+    from cernvmcontroller.web.auth import Authenticator
+    from cernvmcontroller.web.engine import Engine
+    from cernvmcontroller.web.route import Route
+
+RECHECK = 60.0
+
+
+@dataclass
+class Services:
+    """What all handlers share.
+
+    Parameters
+    ----------
+    engine
+        What does the work.
+    hub
+        JupyterHub's client, for browsers' log-in and XSRF.
+    authenticators
+        Asked in their order.
+    heartbeat
+        Seconds of silence on an event stream after which it says that it is still there.
+    recheck
+        Seconds after which it is asked again whether who listens to a stream still may.
+    """
+
+    engine: Engine
+    hub: HubOAuth
+    authenticators: Sequence[Authenticator]
+    metrics: Metrics = field(default_factory=Metrics)
+    document: bytes = field(default_factory=lambda: encode(openapi.document(ROUTES)))
+    heartbeat: float = HEARTBEAT
+    recheck: float = RECHECK
+    streams: set[asyncio.Task[None]] = field(default_factory=set)
+    """The open event streams."""
+    cookie_secret: bytes = field(default_factory=lambda: secrets.token_bytes(32), repr=False)
+
+    def end_streams(self) -> None:
+        """End all event streams; who listens connects again."""
+        for stream in tuple(self.streams):
+            stream.cancel()
+
+
+def make_services(engine: Engine, hub: HubOAuth, hub_token: str, **more: Any) -> Services:
+    """Return services where the spawner is known by the shared secret and everybody else by JupyterHub."""
+    return Services(engine, hub, (SharedSecret(hub_token), HubUsers(hub)), **more)
+
+
+def _by_path(routes: Sequence[Route]) -> dict[str, dict[str, Route]]:
+    paths: dict[str, dict[str, Route]] = {}
+    for route in routes:
+        paths.setdefault(route.pattern, {})[route.method] = route
+    return paths
+
+
+def make_application(services: Services, *, proxied: bool, prefix: str = API_PREFIX) -> Application:
+    """Return the application.
+
+    Parameters
+    ----------
+    proxied
+        Whether the proxy stands before it: it says where requests come from, and people visit by browser.
+    prefix
+        Of the API's paths.
+    """
+    shared = {"services": services, "proxied": proxied}
+    handlers: list[Any] = [
+        (f"{prefix}{pattern}", ApiHandler, {**shared, "routes": by_method})
+        for pattern, by_method in _by_path(ROUTES).items()
+    ]
+    if proxied:
+        base = services.hub.base_url.rstrip("/")
+        handlers += [
+            (f"{base}/?", EntranceHandler, shared),
+            (f"{base}/oauth_callback", CallbackHandler, shared),
+        ]
+    return Application(
+        handlers,
+        default_handler_class=NotFoundHandler,
+        default_handler_args=shared,
+        cookie_secret=services.cookie_secret,
+        log_function=lambda _handler: None,  # each handler writes its own line
+    )

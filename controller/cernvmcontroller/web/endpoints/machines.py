@@ -1,0 +1,146 @@
+"""Endpoints of the machines."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from cernvmapi.errors import Forbidden, NotFound
+from cernvmcontroller.web.identity import WRITE, Kind
+from cernvmcontroller.web.route import Reply
+
+if TYPE_CHECKING:
+    from cernvmapi.models import Machine, MachineCreate, Operation, Page
+    from cernvmcontroller.web.route import Exchange
+
+
+def list_owner(exchange: Exchange) -> str | None:
+    """Return the owner whose things a list shows."""
+    asked: str | None = exchange.query.owner
+    if exchange.only_owner is None:
+        return asked
+    if asked is not None and asked != exchange.only_owner:
+        raise Forbidden("Only an administrator can list what belongs to somebody else.")
+    return exchange.only_owner
+
+
+def hide_from_others(exchange: Exchange, thing: Any, what: str) -> None:
+    """Raise `NotFound` where the caller may not even know that `thing` exists."""
+    if exchange.only_owner is not None and thing.owner != exchange.only_owner:
+        raise NotFound(f"There is no {what} {exchange.id}.")
+
+
+async def _mine(exchange: Exchange) -> Machine:
+    try:
+        machine = await exchange.engine.machines.get(exchange.id)
+    except NotFound:
+        # The same words for all that one may not see.
+        raise NotFound(f"There is no machine {exchange.id}.") from None
+    hide_from_others(exchange, machine, "machine")
+    return machine
+
+
+def _shown(exchange: Exchange, machine: Machine) -> Machine:
+    """Return the machine with the actions that the caller may take."""
+    if exchange.who.kind is Kind.HUB or exchange.who.has(WRITE):
+        return machine
+    return msgspec.structs.replace(machine, actions=[])
+
+
+def _accepted(operation: Operation) -> Reply:
+    return Reply(operation, headers={"Location": f"../../operations/{operation.id}"})
+
+
+async def list_machines(exchange: Exchange) -> Page[Machine]:
+    """Answer with one page."""
+    query = exchange.query
+    page = await exchange.engine.machines.page(
+        owner=list_owner(exchange),
+        status=tuple(query.status),
+        host=query.host,
+        search=query.search,
+        sort=query.sort,
+        limit=query.limit,
+        cursor=query.cursor,
+    )
+    return msgspec.structs.replace(page, items=[_shown(exchange, machine) for machine in page.items])
+
+
+async def get_machine(exchange: Exchange) -> Machine:
+    """Answer with one machine."""
+    return _shown(exchange, await _mine(exchange))
+
+
+def _owner(exchange: Exchange, request: MachineCreate) -> str | None:
+    """Return who the owner will be, or refuse what only administrators and the hub may ask for."""
+    who = exchange.who
+    if not who.admin:
+        if request.owner not in {None, who.name}:
+            raise Forbidden("Only an administrator can make a machine for somebody else.")
+        if request.host is not None or request.cluster is not None:
+            raise Forbidden("Only an administrator chooses the host; leave it out.")
+        if request.notebook:
+            raise Forbidden("Machines for notebooks are made by the hub: start a server there.")
+        return who.name
+    return request.owner or (who.name if who.kind is Kind.USER else None)
+
+
+async def create_machine(exchange: Exchange) -> Reply:
+    """Make a machine, or answer with the one that is there already."""
+    owner = _owner(exchange, exchange.body)
+    request = msgspec.structs.replace(exchange.body, owner=owner)
+    machine, new = await exchange.engine.machines.create(exchange.actor, request, owner)
+    headers = {"Location": f"machines/{machine.id}"}
+    return Reply(_shown(exchange, machine), status=201 if new else 200, headers=headers)
+
+
+def _only_with_right_to_sessions(exchange: Exchange) -> None:
+    if not exchange.who.admin:
+        raise Forbidden("Only the hub gives a machine its notebook server's secrets: start a server there.")
+
+
+async def start_machine(exchange: Exchange) -> Reply:
+    """Begin a start."""
+    if exchange.body.session is not None:
+        _only_with_right_to_sessions(exchange)
+    machine = await _mine(exchange)
+    return _accepted(await exchange.engine.machines.start(exchange.actor, machine.id, exchange.body.session))
+
+
+async def shutdown_machine(exchange: Exchange) -> Reply:
+    """Begin a shutdown."""
+    machine = await _mine(exchange)
+    return _accepted(await exchange.engine.machines.shutdown(exchange.actor, machine.id))
+
+
+async def poweroff_machine(exchange: Exchange) -> Reply:
+    """Begin to switch off."""
+    machine = await _mine(exchange)
+    return _accepted(await exchange.engine.machines.poweroff(exchange.actor, machine.id))
+
+
+async def reboot_machine(exchange: Exchange) -> Reply:
+    """Begin a reboot."""
+    machine = await _mine(exchange)
+    return _accepted(await exchange.engine.machines.reboot(exchange.actor, machine.id))
+
+
+async def delete_machine(exchange: Exchange) -> Reply:
+    """Begin to delete."""
+    machine = await _mine(exchange)
+    operation = await exchange.engine.machines.delete(exchange.actor, machine.id)
+    return Reply(operation, headers={"Location": f"../operations/{operation.id}"})
+
+
+async def put_machine_session(exchange: Exchange) -> Machine:
+    """Hand over what a notebook server needs."""
+    _only_with_right_to_sessions(exchange)
+    machine = await _mine(exchange)
+    return await exchange.engine.machines.put_session(exchange.actor, machine.id, exchange.body)
+
+
+async def get_machine_console(exchange: Exchange) -> Any:
+    """Answer with the end of the console's log."""
+    machine = await _mine(exchange)
+    return await exchange.engine.machines.console(machine.id)

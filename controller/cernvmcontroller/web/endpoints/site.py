@@ -1,0 +1,87 @@
+"""Endpoints of what a site offers, and of the controller itself."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import msgspec
+
+from cernvmapi.errors import NotFound
+from cernvmapi.models import Page
+from cernvmcontroller.web.route import Reply
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable
+
+    from cernvmapi.models import Appliance, Flavor, Host, Network, Pool
+    from cernvmcontroller.web.route import Exchange
+
+T = TypeVar("T")
+
+
+async def _all(exchange: Exchange, items: Awaitable[list[T]]) -> Page[T]:
+    """Return a short list as its only page; the event id is taken first, so that nothing is missed."""
+    event_id = exchange.engine.events.last_id()
+    listed = await items
+    return Page(items=listed, total=len(listed), event_id=event_id)
+
+
+async def list_appliances(exchange: Exchange) -> Page[Appliance]:
+    """Answer with the appliances; hidden ones are for administrators."""
+    page = await _all(exchange, exchange.engine.catalogue.appliances())
+    if exchange.who.admin:
+        return page
+    shown = [appliance for appliance in page.items if not appliance.hidden]
+    return msgspec.structs.replace(page, items=shown, total=len(shown))
+
+
+async def get_appliance(exchange: Exchange) -> Appliance:
+    """Answer with one appliance."""
+    appliance = await exchange.engine.catalogue.appliance(exchange.id)
+    if appliance.hidden and not exchange.who.admin:
+        raise NotFound(f"There is no appliance {exchange.id}.")
+    return appliance
+
+
+async def list_flavors(exchange: Exchange) -> Page[Flavor]:
+    """Answer with the sizes."""
+    return await _all(exchange, exchange.engine.inventory.flavors())
+
+
+async def list_hosts(exchange: Exchange) -> Page[Host]:
+    """Answer with the hosts."""
+    return await _all(exchange, exchange.engine.inventory.hosts())
+
+
+async def get_host(exchange: Exchange) -> Host:
+    """Answer with one host."""
+    return await exchange.engine.inventory.host(exchange.id)
+
+
+async def list_networks(exchange: Exchange) -> Page[Network]:
+    """Answer with the networks."""
+    return await _all(exchange, exchange.engine.inventory.networks())
+
+
+async def list_pools(exchange: Exchange) -> Page[Pool]:
+    """Answer with the storage pools."""
+    return await _all(exchange, exchange.engine.inventory.pools())
+
+
+async def get_health(exchange: Exchange) -> Reply:
+    """Answer with the controller's state, without the details: anybody may ask."""
+    health = await exchange.engine.health()
+    components = [msgspec.structs.replace(part, detail="") for part in health.components]
+    status = 503 if health.status == "down" else 200
+    return Reply(msgspec.structs.replace(health, components=components), status=status)
+
+
+async def get_metrics(exchange: Exchange) -> bytes:
+    """Answer with Prometheus' text."""
+    text: bytes = exchange.services.metrics.text()
+    return text
+
+
+async def get_openapi(exchange: Exchange) -> Any:
+    """Answer with the OpenAPI document."""
+    return exchange.services.document

@@ -1,0 +1,129 @@
+"""The table of routes: all that the API does, in one place."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from cernvmapi.models import (
+    Appliance,
+    AuditRecord,
+    Console,
+    Flavor,
+    Health,
+    Host,
+    Machine,
+    MachineCreate,
+    MachineStart,
+    Network,
+    Operation,
+    Page,
+    Pool,
+    Session,
+    Volume,
+)
+from cernvmcontroller.web import metrics, queries
+from cernvmcontroller.web.endpoints import events, machines, records, site
+from cernvmcontroller.web.identity import Access
+from cernvmcontroller.web.route import Route
+
+_R, _W, _A = Access.READ, Access.WRITE, Access.ADMIN
+
+
+def _route(  # noqa: PLR0917 - a line of a table
+    verb: str, access: Access, endpoint: Any, result: Any, tag: str, summary: str, **more: Any
+) -> Route:
+    method, path = verb.split()
+    return Route(method, path, access, endpoint, summary, result, tag, **more)
+
+
+ROUTES: tuple[Route, ...] = (
+    _route(
+        "GET /machines", _R, machines.list_machines, Page[Machine], "machines",
+        "List one's machines; administrators see all", query=queries.MachinesQuery,
+    ),
+    _route(
+        "POST /machines", _W, machines.create_machine, Machine, "machines",
+        "Make a machine, or get the one that is there for this hub server", body=MachineCreate,
+        statuses=(201, 200),
+    ),
+    _route("GET /machines/{id}", _R, machines.get_machine, Machine, "machines", "Get a machine"),
+    _route(
+        "DELETE /machines/{id}", _W, machines.delete_machine, Operation, "machines",
+        "Delete a machine and its disk; its home stays", statuses=(202,),
+    ),
+    _route(
+        "POST /machines/{id}/start", _W, machines.start_machine, Operation, "machines",
+        "Start a machine", body=MachineStart, statuses=(202,),
+    ),
+    _route(
+        "POST /machines/{id}/shutdown", _W, machines.shutdown_machine, Operation, "machines",
+        "Shut a machine down in order", statuses=(202,),
+    ),
+    _route(
+        "POST /machines/{id}/poweroff", _W, machines.poweroff_machine, Operation, "machines",
+        "Switch a machine off without asking it", statuses=(202,),
+    ),
+    _route(
+        "POST /machines/{id}/reboot", _W, machines.reboot_machine, Operation, "machines",
+        "Reboot a machine", statuses=(202,),
+    ),
+    _route(
+        "PUT /machines/{id}/session", _W, machines.put_machine_session, Machine, "machines",
+        "Give a machine's notebook server its secrets; the hub and administrators only",
+        body=Session, body_required=True,
+    ),
+    _route(
+        "GET /machines/{id}/console", _R, machines.get_machine_console, Console, "machines",
+        "Get the end of a machine's serial console",
+    ),
+    _route(
+        "GET /operations", _R, records.list_operations, Page[Operation], "operations",
+        "List operations, the newest first", query=queries.OperationsQuery,
+    ),
+    _route(
+        "GET /operations/{id}", _R, records.get_operation, Operation, "operations",
+        "Get an operation, on request when it is finished", query=queries.WaitQuery,
+    ),
+    _route(
+        "DELETE /operations/{id}", _W, records.cancel_operation, Operation, "operations",
+        "Cancel an operation", statuses=(202,),
+    ),
+    _route(
+        "GET /volumes", _R, records.list_volumes, Page[Volume], "volumes",
+        "List volumes", query=queries.VolumesQuery,
+    ),
+    _route("GET /volumes/{id}", _R, records.get_volume, Volume, "volumes", "Get a volume"),
+    _route(
+        "DELETE /volumes/{id}", _W, records.delete_volume, None, "volumes",
+        "Delete a volume and what is on it, for good", statuses=(204,),
+    ),
+    _route(
+        "GET /appliances", _R, site.list_appliances, Page[Appliance], "site", "List the appliances"
+    ),
+    _route("GET /appliances/{id}", _R, site.get_appliance, Appliance, "site", "Get an appliance"),
+    _route("GET /flavors", _R, site.list_flavors, Page[Flavor], "site", "List the sizes"),
+    _route("GET /hosts", _A, site.list_hosts, Page[Host], "site", "List the hosts"),
+    _route("GET /hosts/{id}", _A, site.get_host, Host, "site", "Get a host"),
+    _route("GET /networks", _A, site.list_networks, Page[Network], "site", "List the networks"),
+    _route("GET /pools", _A, site.list_pools, Page[Pool], "site", "List the storage pools"),
+    _route(
+        "GET /events", _R, events.follow_events, events.MEDIA_TYPE, "events",
+        "Follow what happens, as server-sent events", query=queries.EventsQuery,
+    ),
+    _route(
+        "GET /audit", _A, records.list_audit, Page[AuditRecord], "site",
+        "List who did what, the newest first", query=queries.AuditQuery,
+    ),
+    _route(
+        "GET /health", Access.PUBLIC, site.get_health, Health, "controller",
+        "Say whether the controller works", statuses=(200, 503),
+    ),
+    _route(
+        "GET /metrics", Access.MONITOR, site.get_metrics, metrics.CONTENT_TYPE, "controller",
+        "Get metrics for Prometheus",
+    ),
+    _route(
+        "GET /openapi.json", Access.PUBLIC, site.get_openapi, dict[str, Any], "controller",
+        "Get this document",
+    ),
+)  # fmt: skip
