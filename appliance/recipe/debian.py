@@ -52,7 +52,7 @@ def bootstrap(
     options = [f"--aptopt={option}" for option in host_options()]
     run(
         "mmdebstrap", "--mode=root", "--format=directory", f"--variant={variant}", f"--keyring={KEYRING}",
-        f"--include={','.join(packages)}", "--skip=cleanup/reproducible",
+        f"--include={','.join(packages)}",
         *options, *hooks, SUITE, target, *host_sources(apt),
     )  # fmt: skip
     # These were the builder's ways to the archive (its proxy …), not the appliance's.

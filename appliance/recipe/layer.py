@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import compileall
 import hashlib
 import importlib
 import json
+import py_compile
 import re
 import shutil
 import sys
@@ -24,6 +26,8 @@ LABEL = "CERNVMHUB"
 PROTOCOL = 1
 """Of the agent inside."""
 
+MACHINES_PYTHON = (3, 11)
+
 IN_MACHINES = ("cernvmagent", "cernvmapi", "cernvmwidgets", "cernvmextension")
 """Packages of the distribution that a machine needs: neither controller nor spawner."""
 
@@ -41,6 +45,7 @@ def build(appliance: Path, cache: Path) -> Path:
         scratch = Path(name)
         progress("layer: making our wheel")
         site = _wheel_contents(project, scratch)
+        _compile(site)
         sums = {
             str(path.relative_to(site)): hashlib.sha256(path.read_bytes()).hexdigest()
             for path in sorted(site.rglob("*"))
@@ -108,6 +113,18 @@ def _wheel_contents(project: Path, scratch: Path) -> Path:
             for data in path.glob("data/*"):
                 shutil.copytree(data, share.parent / data.name, dirs_exist_ok=True)
     return site
+
+
+def _compile(site: Path) -> None:
+    """Compile for the machines' Python, where this is the same: machines read the layer and never write it."""
+    if sys.version_info[:2] == MACHINES_PYTHON:
+        compileall.compile_dir(
+            site,
+            quiet=2,
+            stripdir=str(site),
+            prependdir="/opt/cernvmhub/layer/site-packages",
+            invalidation_mode=py_compile.PycInvalidationMode.UNCHECKED_HASH,
+        )
 
 
 def _without_build_traces(folder: Path) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from importlib.metadata import Distribution, distributions
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -51,11 +51,11 @@ def _licence(path: Path) -> str:
 
 
 def _python_licence(found: Distribution) -> str:
-    about = found.metadata
+    # As old a Python as 3.11 promises less of it in its types than it keeps.
+    about: Any = found.metadata
     stated = about.get("License-Expression") or about.get("License") or ""
     if not stated or "\n" in stated:  # some paste the whole text
-        named = [
-            line.rsplit(" :: ", 1)[-1] for line in about.get_all("Classifier") or [] if "License ::" in line
-        ]
+        lines = about.get_all("Classifier") or []
+        named = [line.rsplit(" :: ", 1)[-1] for line in lines if "License ::" in line]
         stated = ", ".join(named) or stated.split("\n", 1)[0]
     return stated[:200]

@@ -1,0 +1,217 @@
+"""The home's disk: found by its serial, made at its first use, checked, mounted, grown, and left clean."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import signal
+import struct
+import subprocess
+import time
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+UID = GID = 1000
+"""The user ``cernvm``."""
+
+SKELETON = "/etc/skel"
+LABEL = "home"
+LONGEST = 600
+"""Seconds that a tool may take: a file system check of a large disk is not quick."""
+
+_BLKGETSIZE64 = 0x80081272
+_NOTHING_FOUND = 2
+"""blkid's exit code for a disk without any signature."""
+
+_NOT_CORRECTED = 4
+"""e2fsck's exit codes from here on mean that errors are left."""
+
+
+class HomeFailed(Exception):
+    """The home cannot be used; the sentence says why."""
+
+
+def find(
+    serial: str,
+    *,
+    cancelled: Callable[[float], bool],
+    blocks: str = "/sys/block",
+    by_id: str = "/dev/disk/by-id",
+    longest: float = 15.0,
+) -> str:
+    """Find a disk by its serial, also before udev has seen it.
+
+    Raises
+    ------
+    HomeFailed
+        When none appears in time.
+    """
+    end = time.monotonic() + longest
+    while True:
+        for name in sorted(os.listdir(blocks)) if os.path.isdir(blocks) else ():
+            if _read(f"{blocks}/{name}/serial") == serial:
+                return f"/dev/{name}"
+        link = f"{by_id}/virtio-{serial}"
+        if os.path.exists(link):
+            return os.path.realpath(link)
+        if time.monotonic() > end or cancelled(0.1):
+            raise HomeFailed(f'No disk with the serial "{serial}" is attached to this machine.')
+
+
+def prepare(device: str) -> bool:
+    """Make a file system on an empty disk; check the one that is there.
+
+    Returns
+    -------
+    bool
+        Whether it is new.
+
+    Raises
+    ------
+    HomeFailed
+        When the disk holds something else, or is damaged.
+    """
+    probe = _run("blkid", "-p", "-o", "value", "-s", "TYPE", "-s", "PTTYPE", device)
+    found = probe.stdout.split()
+    if probe.returncode == _NOTHING_FOUND and not found:
+        made = _run("mkfs.ext4", "-q", "-F", "-L", LABEL, "-m", "0", device)
+        if made.returncode != 0:
+            raise HomeFailed(f"No file system could be made on the home's disk: {_last(made)}")
+        return True
+    if found != ["ext4"]:
+        what = ", ".join(found) or "something that is not known"
+        raise HomeFailed(f"The home's disk holds {what}, not the ext4 of a home. It was left as it is.")
+    checked = _run("e2fsck", "-p", device)
+    if checked.returncode >= _NOT_CORRECTED:
+        raise HomeFailed(f"The home's file system is damaged and needs e2fsck by hand: {_last(checked)}")
+    return False
+
+
+def mount(device: str, place: str) -> None:
+    """Mount a home, as large as its disk.
+
+    Raises
+    ------
+    HomeFailed
+        When it cannot be mounted.
+    """
+    if source_of(place) == os.path.realpath(device):
+        return
+    os.makedirs(place, exist_ok=True)
+    mounted = _run("mount", "-t", "ext4", "-o", "noatime,nosuid,nodev", device, place)
+    if mounted.returncode != 0:
+        raise HomeFailed(f"The home cannot be mounted: {_last(mounted)}")
+    if is_larger(device):
+        _run("resize2fs", device)
+
+
+def furnish(place: str, skeleton: str = SKELETON) -> None:
+    """Give a new home its owner and the system's skeleton."""
+    for folder, folders, files in os.walk(skeleton):
+        target = os.path.normpath(f"{place}/{os.path.relpath(folder, skeleton)}")
+        for name in folders:
+            os.makedirs(f"{target}/{name}", exist_ok=True)
+            os.chown(f"{target}/{name}", UID, GID)
+        for name in files:
+            with open(f"{folder}/{name}", "rb") as source, open(f"{target}/{name}", "wb") as copy:
+                copy.write(source.read())
+            os.chown(f"{target}/{name}", UID, GID)
+    os.chown(place, UID, GID)
+    os.chmod(place, 0o700)
+
+
+def unmount(place: str) -> None:
+    """End whoever uses a home, unmount it and write everything to its disk."""
+    if source_of(place) is not None:
+        for last in (signal.SIGTERM, signal.SIGKILL):
+            if _run("umount", place).returncode == 0:
+                break
+            _end_processes(last)
+        else:
+            # Detached now, and really unmounted when its last file is closed.
+            _run("umount", "-l", place)
+    os.sync()
+
+
+def source_of(place: str, mounts: str = "/proc/self/mounts") -> str | None:
+    """Return the device that is mounted at a place, None when there is none."""
+    source = None
+    with open(mounts, encoding="utf-8") as file:
+        for line in file:
+            device, where = line.split()[:2]
+            if where == place:
+                source = os.path.realpath(device)
+    return source
+
+
+def is_larger(device: str) -> bool:
+    """Whether a disk is larger than the ext4 on it, by more than a block group's slack."""
+    with open(device, "rb", buffering=0) as file:
+        file.seek(1024)
+        superblock = file.read(1024)
+        try:
+            (size,) = struct.unpack("Q", fcntl.ioctl(file, _BLKGETSIZE64, bytes(8)))
+        except OSError:  # not a block device
+            size = os.fstat(file.fileno()).st_size
+    return bool(size - file_system_size(superblock) > 128 * 1024 * 1024)
+
+
+def file_system_size(superblock: bytes) -> int:
+    """Size in bytes that an ext4 superblock states (s_blocks_count, s_log_block_size; fs/ext4/ext4.h)."""
+    low, log_block_size = (
+        struct.unpack_from("<I", superblock, 4)[0],
+        struct.unpack_from("<I", superblock, 24)[0],
+    )
+    high = struct.unpack_from("<I", superblock, 0x150)[0]
+    return int((high << 32 | low) * (1024 << log_block_size))
+
+
+def _end_processes(how: signal.Signals, patience: float = 5.0) -> None:
+    """Signal all processes of the user, and wait for them to end."""
+    mine = _processes()
+    for pid in mine:
+        try:
+            os.kill(pid, how)
+        except ProcessLookupError:
+            continue
+    end = time.monotonic() + patience
+    while _processes() & mine and time.monotonic() < end:
+        time.sleep(0.1)
+
+
+def _processes() -> set[int]:
+    found = set()
+    for name in os.listdir("/proc"):
+        if name.isdigit():
+            try:
+                if os.stat(f"/proc/{name}").st_uid == UID:
+                    found.add(int(name))
+            except OSError:
+                continue
+    return found
+
+
+def _run(*command: str) -> subprocess.CompletedProcess[str]:
+    try:
+        return subprocess.run(  # noqa: S603
+            command, capture_output=True, text=True, errors="replace", timeout=LONGEST, check=False,
+            stdin=subprocess.DEVNULL,
+            env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C"},
+        )  # fmt: skip
+    except subprocess.TimeoutExpired:
+        raise HomeFailed(f"{command[0]} did not end within {LONGEST} s.") from None
+
+
+def _last(done: subprocess.CompletedProcess[str]) -> str:
+    lines = (done.stderr or done.stdout).strip().splitlines()
+    return lines[-1][:300] if lines else f"exit code {done.returncode}"
+
+
+def _read(path: str) -> str:
+    try:
+        with open(path, encoding="utf-8") as file:
+            return file.read().strip()
+    except OSError:
+        return ""
