@@ -1,0 +1,530 @@
+"""JupyterHub's side: a user's server is a machine of their own, and the controller does the work."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import math
+from contextlib import aclosing
+from pathlib import Path
+from typing import Any, TYPE_CHECKING
+
+from jupyterhub.spawner import Spawner
+from jupyterhub.utils import fmt_ip_url
+from tornado.web import HTTPError
+from traitlets import default
+
+from cernvmapi.client import AsyncClient
+from cernvmapi.errors import CernVMError, Conflict, ControllerUnreachable, StartFailed
+from cernvmapi.models import Machine, MachineCreate, Power, Session, Status, VolumeKind
+from cernvmspawner import certificates, form, lifecycle, options, profiles, progress, session
+from cernvmspawner.failure import server_not_started
+from cernvmspawner.options import Choice, Offer
+from cernvmspawner.settings import SpawnerSettings
+from cernvmspawner.watcher import Key, MachineWatcher, shared_watcher
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Mapping
+
+MIB = 1024 * 1024
+LAST_WORDS = 10.0
+"""Seconds before JupyterHub's own deadline in which a start that takes too long says why."""
+
+START_FROM_LINK = "start"
+
+
+class FilledPage(HTTPError):  # type: ignore[misc]
+    """Not a fault: a link opens the options page with its choice made, and does not start a machine by itself.
+
+    JupyterHub starts a server for any link with options; a spawner can only decline, which is this exception. The
+    hub writes it to its log and shows the page, without a message.
+    """
+
+    jupyterhub_message = ""
+
+    def __init__(self) -> None:
+        super().__init__(200, "The link opens the options page with its choice made; nothing failed")
+
+
+class CernVMSpawner(SpawnerSettings, Spawner):  # type: ignore[misc]
+    """Starts a user's server in a virtual machine of their own, by way of the CernVM Hub controller."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.machine_id = ""
+        self._saved: dict[str, Any] = {}
+        self._choice = Choice()
+        self._machine: Machine | None = None
+        self._starting = False
+        self._begun = False
+        self._revision = 0
+        self._placed = asyncio.Event()
+        self._keeper: asyncio.Task[None] | None = None
+
+    # --- the controller ---
+
+    @property
+    def watcher(self) -> MachineWatcher:
+        """What the hub knows of the controller's machines, shared by all spawners."""
+        return shared_watcher(self.controller_url, self._make_client, self.log)
+
+    @property
+    def _key(self) -> Key:
+        return self.user.name, self.name
+
+    def _make_client(self) -> AsyncClient:
+        token = self.controller_token
+        if self.controller_token_file:
+            try:
+                token = Path(self.controller_token_file).read_text().strip()
+            except OSError as error:
+                raise ControllerUnreachable(
+                    f"The hub cannot read its token for the controller: {error.strerror}. Ask the administrator."
+                ) from error
+        return AsyncClient(self.controller_url or None, token, self.controller_ca or None)
+
+    # --- options ---
+
+    @default("options_form")
+    def _options_page(self) -> Any:
+        return _render_options_page
+
+    @default("options_from_form")
+    def _options_of_page(self) -> Any:
+        return self.options_of_page
+
+    @default("apply_user_options")
+    def _apply_checked_options(self) -> Any:
+        return _apply_user_options
+
+    async def offer(self) -> Offer:
+        """Return what the user may choose from, now."""
+        listed = self.profile_list
+        if callable(listed):
+            listed = listed(self)
+            if inspect.isawaitable(listed):
+                listed = await listed
+        client = self.watcher.client
+        appliances, flavors = await asyncio.gather(client.appliances.list(), client.flavors.list())
+        cpus, memory = self.max_vcpus, (self.max_memory or 0) // MIB
+        return Offer(
+            appliances=appliances,
+            flavors=flavors,
+            profiles=profiles.read(listed or []),
+            max_vcpus=min(cpus, math.ceil(self.cpu_limit)) if self.cpu_limit else cpus,
+            max_memory_mib=min(memory, self.mem_limit // MIB) if self.mem_limit else memory,
+            appliance=self.appliance or None,
+            flavor=self.flavor or None,
+        )
+
+    async def checked(self, user_options: Mapping[str, Any]) -> Choice:
+        """Return the choice that `user_options` make, or raise what the person reads when it cannot be."""
+        try:
+            return options.check(user_options, await self.offer())
+        except CernVMError as error:
+            raise server_not_started(error) from error
+
+    async def options_page(self) -> str:
+        """Return the options page, filled with a link's choice or the last one."""
+        try:
+            return form.page(
+                await self.offer(), self._link_options() or self.user_options or {}, home=self.home
+            )
+        except CernVMError as error:
+            self.log.warning("The options page of %s has nothing to offer: %s", self._log_name, error.detail)
+            return form.page_without_controller(error.detail)
+
+    def _link_options(self) -> dict[str, Any]:
+        request = getattr(self.handler, "request", None)
+        arguments = getattr(request, "query_arguments", None) or {}
+        return options.from_form(
+            {
+                name.removeprefix("opt-"): [value.decode(errors="replace") for value in values]
+                for name, values in arguments.items()
+                if name.startswith("opt-")
+            }
+        )
+
+    async def options_of_page(self, form_data: Mapping[str, list[str]]) -> dict[str, Any]:
+        """Return `user_options` from the options page; what cannot be is said on the page itself."""
+        chosen = options.from_form(form_data)
+        await self.checked(chosen)
+        return chosen
+
+    async def options_from_query(self, query_data: Mapping[str, list[str]]) -> dict[str, Any]:
+        """Return `user_options` from a link (``?opt-appliance=…&opt-flavor=…``).
+
+        The options page opens with the choice made; with ``&opt-start=yes`` the server starts at once.
+        """
+        chosen = options.from_form(query_data)
+        at_once = chosen.pop(START_FROM_LINK, "no") in {"yes", "true", "1"}
+        await self.checked(chosen)
+        if not at_once:
+            raise FilledPage
+        return chosen
+
+    # --- start ---
+
+    async def start(self) -> str:
+        """Start the machine with its notebook server and return where that is."""
+        self._begun = self._starting = True
+        self._machine = None
+        self._placed.clear()
+        try:
+            try:
+                # Before JupyterHub's own deadline, which could not say how far it came.
+                async with asyncio.timeout(max(self.start_timeout - LAST_WORDS, self.start_timeout / 2)):
+                    return await self._start(self.watcher)
+            except TimeoutError as error:
+                raise StartFailed(
+                    f"The machine did not get ready in time ({self.start_timeout} seconds). {self._how_far()}"
+                ) from error
+        except CernVMError as error:
+            raise await self._not_started(error) from error
+        except asyncio.CancelledError:
+            self.log.info("The start of %s was cancelled", self._log_name)
+            self._clean_up_later()
+            raise
+        finally:
+            self._starting = False
+            self._placed.set()
+
+    async def _start(self, watcher: MachineWatcher) -> str:
+        await watcher.cleaned_up(self._key)
+        request = await self._request()
+        # Shielded: a machine that is being made when the start is cancelled must still be found, to be removed.
+        obtaining = watcher.in_background(self._obtain(watcher, request))
+        await asyncio.shield(obtaining)
+        machine = self._machine
+        assert machine is not None
+        self.log.info("%s gets the machine %s (%s, %s)", *self._whose(), machine.appliance, machine.flavor)
+        machine = await lifecycle.start(watcher, machine, self._session)
+        self._machine = machine
+        self._keep_session()
+        return self._url_of(machine)
+
+    def _whose(self) -> tuple[str, str]:
+        return self._log_name, self.machine_id
+
+    async def _obtain(self, watcher: MachineWatcher, request: MachineCreate) -> None:
+        machine = await lifecycle.obtain(watcher, request, keep=not self.remove, patience=self.stop_timeout)
+        self._machine, self.machine_id, self._revision = machine, machine.id, machine.revision
+        self._placed.set()
+
+    async def _request(self) -> MachineCreate:
+        choice = self._choice
+        names = {"username": self.user.name, "servername": self.name}
+        request = MachineCreate(
+            owner=self.user.name,
+            server_name=self.name,
+            name=self.display_name or None,
+            appliance=choice.appliance or self.appliance or None,
+            flavor=choice.flavor or self.flavor or None,
+            vcpus=choice.vcpus or (math.ceil(self.cpu_limit) if self.cpu_limit else None),
+            memory_mib=choice.memory_mib or (self.mem_limit // MIB if self.mem_limit else None),
+            home=self.home,
+            home_mib=(self.home_capacity or 0) // MIB or None if self.home else None,
+            notebook=True,
+            labels={key: value.format(**names) for key, value in self.extra_labels.items()},
+        )
+        if self.modify_machine_hook:
+            changed = self.modify_machine_hook(self, request)
+            request = await changed if inspect.isawaitable(changed) else changed
+        return request
+
+    async def _session(self, machine: Machine) -> Session:
+        self._machine = machine
+        issued = None
+        if self.internal_ssl:
+            issued = await certificates.issue(
+                self.internal_certs_location,
+                machine.id,
+                await self._alt_names(machine),
+                self.internal_trust_bundles[certificates.AUTHORITY],
+            )
+        ca = Path(self.controller_ca).read_text() if self.controller_ca else ""
+        return session.session(
+            command=[*self.cmd, *self.get_args()],
+            env=self.get_env(),
+            port=self.port,
+            certificates=issued,
+            controller_ca=ca,
+        )
+
+    async def _alt_names(self, machine: Machine) -> list[str]:
+        more = self.ssl_alt_names
+        if callable(more):
+            more = more(self)
+            if inspect.isawaitable(more):
+                more = await more
+        local = ["DNS:localhost", "IP:127.0.0.1"] if self.ssl_alt_names_include_local else []
+        return list(dict.fromkeys([f"IP:{machine.address}", *local, *more]))
+
+    async def create_certs(self) -> dict[str, str]:
+        """Return where the certificates will be in the machine; they are made in `start`, with its address."""
+        return dict(session.GUEST_CERT_PATHS)
+
+    async def move_certs(self, paths: dict[str, str]) -> dict[str, str]:
+        """Return `paths`: the contents go to the machine with its session."""
+        return paths
+
+    def get_env(self) -> dict[str, Any]:
+        """Return the notebook server's environment: JupyterHub's, and where the controller and the machine are."""
+        env: dict[str, Any] = super().get_env()
+        ours: dict[str, str] = {}
+        if self.controller_guest_url:
+            ours["CERNVM_API_URL"] = self.controller_guest_url
+            if self.controller_ca:
+                ours["CERNVM_API_CA"] = session.GUEST_CONTROLLER_CA
+        if self._machine:
+            ours["CERNVM_MACHINE_ID"] = self._machine.id
+            ours["MEM_LIMIT"] = str(self._machine.memory_mib * MIB)
+            ours["CPU_LIMIT"] = str(self._machine.vcpus)
+        # What the administrator sets in `environment` has the last word, as everywhere in JupyterHub.
+        return env | {name: value for name, value in ours.items() if name not in self.environment}
+
+    async def _not_started(self, error: CernVMError) -> Exception:
+        machine, console = None, ""
+        if self.machine_id:
+            machine = self.watcher.get(self.machine_id)
+            if not (machine and machine.console_tail) and not isinstance(error, ControllerUnreachable):
+                console = await lifecycle.console_of(self.watcher.client, self.machine_id)
+            self._clean_up_later()
+        return server_not_started(error, machine, console)
+
+    def _how_far(self) -> str:
+        machine = self.watcher.get(self.machine_id)
+        if machine is None or not machine.timeline:
+            return "No host had taken it. Try again later, or ask the administrator."
+        return f"The last that was heard of it: {machine.timeline[-1].message}"
+
+    def _keep_session(self) -> None:
+        """Send the session again whenever the machine needs it: it reboots, or the controller was restarted."""
+        if self._keeper:
+            self._keeper.cancel()
+        self._keeper = self.watcher.in_background(self._keep(self.watcher, self.machine_id))
+
+    async def _keep(self, watcher: MachineWatcher, machine_id: str) -> None:
+        async with aclosing(watcher.follow(machine_id)) as changes:
+            async for machine in changes:
+                if machine is None:
+                    return
+                if not machine.awaiting_session or machine.address is None:
+                    continue
+                if not self.api_token:
+                    self.log.error("%s needs its session, and this hub no longer has its token", machine_id)
+                    continue
+                try:
+                    await lifecycle.send_session(watcher, machine, self._session)
+                except CernVMError as error:
+                    self.log.warning(
+                        "The session of %s could not be sent again: %s", machine_id, error.detail
+                    )
+
+    # --- progress ---
+
+    async def progress(self) -> AsyncGenerator[dict[str, Any]]:
+        """Yield what happens in a start; any number of pages may listen, from any moment on."""
+        try:
+            async for event in self._progress():
+                yield event
+        except CernVMError as error:
+            # The start itself says what is wrong; a progress page must not make it worse.
+            self.log.warning("No progress to tell for %s: %s", self._log_name, error.detail)
+
+    async def _progress(self) -> AsyncGenerator[dict[str, Any]]:
+        yield progress.event("Looking for room for your machine…", 1)
+        await self._placed.wait()
+        if not self.machine_id:
+            return
+        before: Machine | None = None
+        async with aclosing(self.watcher.follow(self.machine_id)) as changes:
+            news = asyncio.ensure_future(anext(changes))
+            try:
+                while True:
+                    done, _ = await asyncio.wait([news], timeout=self.slow_start_threshold or None)
+                    if not done:
+                        yield progress.event(self.slow_start_message)
+                        continue
+                    machine = news.result()
+                    if machine is not None and machine.revision > self._revision:
+                        for event in progress.news(machine, before):
+                            yield event
+                        before = machine
+                    if progress.ended(machine, self._revision):
+                        return
+                    news = asyncio.ensure_future(anext(changes))
+            finally:
+                news.cancel()
+                await asyncio.gather(news, return_exceptions=True)
+
+    # --- poll and stop ---
+
+    async def poll(self) -> int | None:
+        """Return None while the server runs, starts or may run, and a number when it surely does not.
+
+        No request is made. Before the machines were listed once, this waits: an answer would be a guess, and the
+        hub acts on it.
+        """
+        if self._starting:
+            return None
+        if not self.machine_id and (self._begun or not self.server):
+            return 0
+        try:
+            watcher = self.watcher
+        except (CernVMError, OSError) as error:
+            self.log.error("The machines cannot be watched: %s", error)
+            return None
+        await watcher.loaded()
+        if not self.machine_id:
+            # The hub was ended in the middle of a start: what it left has a token that nobody knows.
+            for left in watcher.serving(*self._key):
+                self._clean_up_later(left.id)
+            return 0
+        machine = watcher.get(self.machine_id)
+        code = exit_code(machine)
+        if code is not None and machine is not None and self.remove and machine.status is not Status.DELETING:
+            # The hub does not stop what has stopped: nobody else would clean up.
+            self._clean_up_later()
+        return code
+
+    def _clean_up_later(self, machine_id: str = "") -> None:
+        """Remove, or switch off, in the background what a start left, once at a time."""
+        watcher, known = self.watcher, machine_id or self.machine_id
+        remove, patience, begun = self.remove or bool(machine_id), self.stop_timeout, self._machine
+        obtaining = self._placed
+
+        async def clean_up() -> None:
+            target = known
+            if not target and begun is None:
+                # The request for a machine is still under way.
+                async with asyncio.timeout(patience):
+                    await obtaining.wait()
+                target = self.machine_id
+            if not target:
+                return
+            if remove:
+                await lifecycle.remove(watcher, target, patience=patience)
+            else:
+                await lifecycle.stop(watcher, target, now=True, grace=0, patience=patience)
+
+        watcher.clean_up(self._key, clean_up)
+
+    async def stop(self, now: bool = False) -> None:
+        """Stop the machine and return when it is gone; the home stays."""
+        watcher, machine_id = self.watcher, self.machine_id
+        self._stop_keeping()
+        await watcher.cleaned_up(self._key)
+        if not machine_id:
+            return
+        await lifecycle.stop(watcher, machine_id, now=now, grace=self.stop_grace, patience=self.stop_timeout)
+        if self.remove:
+            await lifecycle.remove(watcher, machine_id, patience=self.stop_timeout)
+
+    def _stop_keeping(self) -> None:
+        if self._keeper:
+            self._keeper.cancel()
+            self._keeper = None
+
+    # --- state ---
+
+    def get_state(self) -> dict[str, Any]:
+        """Return what a new hub process must know; the machine itself is found at the controller."""
+        state: dict[str, Any] = super().get_state()
+        if self.machine_id:
+            state["machine_id"] = self.machine_id
+        if self._machine:
+            self._saved = {
+                "address": self._machine.address,
+                "port": self._machine.port or self.port,
+                "uuid": self._machine.uuid,
+            }
+        return state | (self._saved if self.machine_id else {})
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        """Take over the state of an earlier hub process."""
+        super().load_state(state)
+        self.machine_id = str(state.get("machine_id") or "")
+        self._saved = {name: state[name] for name in ("address", "port", "uuid") if name in state}
+
+    def clear_state(self) -> None:
+        """Forget the machine: the server is stopped, or about to start anew."""
+        super().clear_state()
+        self._stop_keeping()
+        self.machine_id = ""
+        self._saved = {}
+        self._machine = None
+
+    async def get_url(self) -> str:
+        """Return where the server is, as far as is known; it never fails, since the hub calls it unprotected."""
+        known = str(self.server.url) if self.server else ""
+        try:
+            machine = self.watcher.get(self.machine_id)
+        except (CernVMError, OSError):
+            machine = None
+        address = machine.address if machine else self._saved.get("address")
+        if not address:
+            return known
+        port = (machine.port if machine else self._saved.get("port")) or self.port
+        return f"{self._host_url(address, port)}{self.server.base_url if self.server else '/'}"
+
+    def _url_of(self, machine: Machine) -> str:
+        assert machine.address is not None
+        return self._host_url(machine.address, machine.port or self.port)
+
+    def _host_url(self, address: str, port: int) -> str:
+        return f"{'https' if self.internal_ssl else 'http'}://{fmt_ip_url(address)}:{port}"
+
+    # --- the end of a server, and its name ---
+
+    async def delete_forever(self) -> None:
+        """Delete what the user's server leaves: its machine and its home. Called when either is deleted."""
+        watcher = self.watcher
+        await watcher.cleaned_up(self._key)
+        for machine in await watcher.client.machines.all(owner=self.user.name):
+            if machine.server_name == self.name:
+                await lifecycle.remove(watcher, machine.id, patience=self.stop_timeout)
+        for volume in await watcher.client.volumes.all(owner=self.user.name, kind=VolumeKind.HOME):
+            if volume.server_name == self.name:
+                await watcher.client.volumes.delete(volume.id)
+                self.log.info("Deleted the home %s of %s", volume.id, self._log_name)
+
+    async def rename(self, old_name: str, new_name: str) -> None:
+        """Refuse a new name for a server that has a machine or a home, which are found by the old name."""
+        await super().rename(old_name, new_name)
+        client = self.watcher.client
+        try:
+            machines = await client.machines.all(owner=self.user.name)
+            homes = await client.volumes.all(owner=self.user.name, kind=VolumeKind.HOME)
+        except CernVMError as error:
+            raise HTTPError(503, error.detail) from error
+        if any(one.server_name == old_name for one in [*machines, *homes]):
+            refused = Conflict(
+                f"The server {old_name or 'without a name'} has a home, which belongs to that name: under the name "
+                f"{new_name} its files would be missing. Change its display name instead, or delete the server first."
+            )
+            raise HTTPError(refused.status, refused.detail)
+
+
+def exit_code(machine: Machine | None) -> int | None:
+    """Return None for a machine whose server runs, may run, or is on its way; else what poll answers."""
+    if machine is None:
+        return 0
+    if machine.power is Power.UNKNOWN:
+        return None
+    if machine.status in {Status.STARTING, Status.RUNNING, Status.STOPPING}:
+        return None
+    if machine.status is Status.PENDING and machine.target == "running":
+        return None
+    return 1 if machine.status is Status.FAILED else 0
+
+
+async def _render_options_page(spawner: CernVMSpawner) -> str:
+    return await spawner.options_page()
+
+
+async def _apply_user_options(spawner: CernVMSpawner, user_options: Mapping[str, Any]) -> None:
+    choice = await spawner.checked(user_options)
+    for override in choice.overrides:
+        spawner._apply_overrides(dict(override))  # noqa: SLF001
+    spawner._choice = choice  # noqa: SLF001
