@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 
 from cernvmapi.errors import Malformed
 from cernvmapi.models import Machine, Status, Target
@@ -90,6 +90,12 @@ async def on_host(session: AsyncSession, host: str) -> Sequence[MachineRow]:
     """Return the machines that are placed on a host."""
     query = select(MachineRow).where(MachineRow.host == host)
     return (await session.scalars(query.order_by(MachineRow.id))).all()
+
+
+async def counts(session: AsyncSession) -> dict[Status, int]:
+    """Return how many machines there are of each status that there is."""
+    query = select(MachineRow.status, func.count()).group_by(MachineRow.status)
+    return dict((await session.execute(query)).all())
 
 
 async def page(session: AsyncSession, wanted: MachineQuery) -> Slice[MachineRow]:

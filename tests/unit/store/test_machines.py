@@ -136,6 +136,7 @@ async def test_machines_are_filtered(store: Store) -> None:
     assert await listed(store, owner="bob", host="one") == []
     async with store.read() as session:
         assert [row.id for row in await machines.on_host(session, "one")] == ["m-1", "m-3"]
+        assert await machines.counts(session) == {Status.RUNNING: 1, Status.STOPPED: 1, Status.FAILED: 1}
 
 
 async def test_the_search_finds_words_in_any_case_and_script(store: Store) -> None:

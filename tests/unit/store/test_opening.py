@@ -19,6 +19,8 @@ from cernvmcontroller.store.tables import Table
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from alembic.config import Config
+
 
 async def test_a_new_database_is_made_and_opened_again(database_url: str) -> None:
     for _ in range(2):
@@ -43,7 +45,7 @@ async def test_the_migrations_lead_to_exactly_the_tables_that_the_program_knows(
 async def test_an_unfinished_migration_leaves_nothing(
     database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def breaks(config: object, revision: str) -> None:
+    def breaks(config: Config, revision: str) -> None:
         upgrade(config, revision)
         raise RuntimeError("power cut")
 

@@ -129,7 +129,7 @@ async def test_a_request_cancelled_while_it_commits_is_committed_and_told(store:
         await asyncio.sleep(0)
         await commit(tx)  # type: ignore[arg-type]
 
-    store._commit = slow  # type: ignore[assignment,method-assign]
+    store._commit = slow  # type: ignore[method-assign]
 
     async def create() -> None:
         async with store.write(ALICE, "machine.create", "machine/m-1") as tx:
