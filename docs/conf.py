@@ -15,6 +15,7 @@ extensions = [
     "sphinx.ext.autodoc",
     "sphinx.ext.napoleon",
     "autodoc_traits",
+    "ourcode",
     "restapi",
 ]
 exclude_patterns = ["_build", "reference/generated"]
@@ -36,7 +37,8 @@ autodoc_inherit_docstrings = True
 napoleon_google_docstring = False
 nitpicky = True
 # Other projects' objects: their own documentation is not fetched, so that this builds without a network.
-nitpick_ignore_regex = [(r"py:.*", r"(?!cernvm).*")]
+# The models of the contract are on the page of the REST API, which is made from its own document.
+nitpick_ignore_regex = [(r"py:.*", r"(?!cernvm).*"), (r"py:.*", r"cernvmapi\.models\..*")]
 
 # --- pages ---
 

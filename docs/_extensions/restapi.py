@@ -1,7 +1,7 @@
 """Write the REST API's page from the OpenAPI document that the controller serves.
 
-The document is generated from the controller's route table, so the page cannot say anything else than the code
-does. It is written to ``reference/generated/rest-api.md``, which ``reference/rest-api.md`` includes.
+The document is generated from the controller's route table, so the page cannot say anything else than the
+code does. It is written to ``reference/generated/rest-api.md``, which ``reference/rest-api.md`` includes.
 """
 
 from __future__ import annotations
@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from sphinx.application import Sphinx
 
 VERBS = ("get", "post", "put", "patch", "delete")
+REFUSALS = ("4", "5")
+"""First digits of the statuses that have a problem as their body."""
 
 Json = dict[str, Any]
 
@@ -39,9 +41,8 @@ def _routes(document: Json) -> Iterator[str]:
 
 def _route(verb: str, path: str, operation: Json) -> Iterator[str]:
     yield f"#### `{verb.upper()} {path}`\n"
-    for key in ("summary", "description"):
-        if text := operation.get(key):
-            yield f"{_sentence(text)}\n"
+    if text := operation.get("summary"):
+        yield f"{_sentence(text)}.\n"
     scopes = [scope for way in operation.get("security", []) for scopes in way.values() for scope in scopes]
     if scopes:
         yield f":Scope: {', '.join(f'`{scope}`' for scope in dict.fromkeys(scopes))}"
@@ -53,10 +54,12 @@ def _route(verb: str, path: str, operation: Json) -> Iterator[str]:
         yield f":`{parameter['name']}` ({parameter['in']}): {kind}{'. ' + about if about else ''}"
     if body := operation.get("requestBody"):
         yield f":Body: {', '.join(_contents(body))}"
-    for status, response in operation.get("responses", {}).items():
-        contents = [each for each in _contents(response) if each]
-        about = _sentence(response.get("description", ""))
-        yield f":`{status}`: {', '.join(contents) or 'no body'}{'. ' + about if about else ''}"
+    responses = operation.get("responses", {})
+    for status, response in responses.items():
+        if not status.startswith(REFUSALS):
+            yield f":`{status}`: {', '.join(_contents(response)) or 'no body'}"
+    if refused := [f"`{status}`" for status in responses if status.startswith(REFUSALS)]:
+        yield f":Errors: {', '.join(refused)}"
     yield ""
 
 
@@ -71,7 +74,7 @@ def _models(document: Json) -> Iterator[str]:
     yield "## Models\n"
     for name, schema in sorted(document.get("components", {}).get("schemas", {}).items()):
         yield f"({_anchor(name)})="
-        yield f"### {name}\n"
+        yield f"### {_title(name)}\n"
         if text := schema.get("description"):
             yield f"{_sentence(text)}\n"
         if "enum" in schema:
@@ -93,7 +96,7 @@ def _default(schema: Json) -> str:
 def _type(schema: Json) -> str:
     if "$ref" in schema:
         name = schema["$ref"].rsplit("/", 1)[-1]
-        return f"[{name}](#{_anchor(name)})"
+        return f"[{_title(name)}](#{_anchor(name)})"
     if "anyOf" in schema or "oneOf" in schema:
         return " or ".join(dict.fromkeys(_type(each) for each in schema.get("anyOf") or schema["oneOf"]))
     if schema.get("type") == "array":
@@ -117,17 +120,25 @@ def _sentence(text: str) -> str:
     return " ".join(text.replace("``", "`").split()).replace("|", "\\|")
 
 
+def _title(name: str) -> str:
+    # msgspec writes Page[Machine] as Page_Machine_.
+    kind, _, of = name.removesuffix("_").partition("_")
+    return f"{kind} of {of}" if of else name
+
+
 def _anchor(name: str) -> str:
     return "model-" + "".join(char if char.isalnum() else "-" for char in name).strip("-").lower()
 
 
 def write(app: Sphinx) -> None:
     """Write the page before Sphinx reads the sources."""
-    from cernvmcontroller.web.openapi import document  # noqa: PLC0415 - only where the docs are built
+    # Imported here, so that the tests of `page` need no controller.
+    from cernvmcontroller.web.openapi import document  # noqa: PLC0415
+    from cernvmcontroller.web.routes import ROUTES  # noqa: PLC0415
 
     target = app.srcdir / "reference" / "generated" / "rest-api.md"
     target.parent.mkdir(parents=True, exist_ok=True)
-    text = page(document())
+    text = page(document(ROUTES))
     if not target.exists() or target.read_text() != text:
         target.write_text(text)
 
