@@ -89,7 +89,7 @@ class HubUsers:
                 "JupyterHub does not answer, so it is not known who you are. Try again in a moment."
             ) from error
         if model is None:
-            if cookie and handler.request.method not in SAFE_METHODS and self.hub.get_token(handler):
+            if fresh and not self.hub.get_token(handler, in_cookie=False) and self._has_cookie(handler):
                 raise Forbidden(
                     "The page that sent this did not prove to be the hub's own (XSRF token missing or old). "
                     "Load it again."
@@ -98,6 +98,9 @@ class HubUsers:
         if cookie:
             refuse_foreign_pages(handler)
         return _identity(model, cookie=cookie)
+
+    def _has_cookie(self, handler: RequestHandler) -> bool:
+        return handler.get_signed_cookie(self.hub.cookie_name) is not None
 
 
 def _identity(model: dict[str, Any], *, cookie: bool) -> Identity:

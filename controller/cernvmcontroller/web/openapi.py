@@ -91,6 +91,12 @@ def _structs(types: Iterable[Any]) -> dict[str, type]:
     return found
 
 
+def _without_null(schema: dict[str, Any]) -> dict[str, Any]:
+    """Return the schema of a parameter that may be left out: in a query string there is no null."""
+    choices = [each for each in schema.get("anyOf", []) if each != {"type": "null"}]
+    return choices[0] if len(choices) == 1 else schema
+
+
 def _parameters(route: Route) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = []
     if "{id}" in route.path:
@@ -101,7 +107,7 @@ def _parameters(route: Route) -> list[dict[str, Any]]:
     own = components.pop(reference["$ref"].rpartition("/")[2])
     texts = field_descriptions(query)
     for name, schema in own.get("properties", {}).items():
-        parameter = {"name": name, "in": "query", "required": False, "schema": schema}
+        parameter = {"name": name, "in": "query", "required": False, "schema": _without_null(schema)}
         if name in texts:
             parameter["description"] = texts[name]
         if schema.get("type") == "array":

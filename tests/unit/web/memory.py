@@ -1,0 +1,356 @@
+"""A small engine in memory: it has the rules that the web layer relies on, and no machines."""
+
+import asyncio
+import contextlib
+from datetime import UTC, datetime
+from itertools import count
+
+import msgspec
+
+from cernvmapi.errors import Conflict, Malformed, NotFound
+from cernvmapi.models import (
+    Appliance,
+    AuditRecord,
+    ComponentHealth,
+    Console,
+    Event,
+    Flavor,
+    Health,
+    Host,
+    Level,
+    Machine,
+    Network,
+    Operation,
+    OperationStatus,
+    Page,
+    Pool,
+    Power,
+    Status,
+    Target,
+    Volume,
+    VolumeKind,
+)
+from cernvmcontroller.events import Batch, EventLog
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+class ListJournal:
+    """Events in a list; those up to `pruned` are forgotten."""
+
+    def __init__(self):
+        self.events = []
+        self.pruned = 0
+
+    async def since(self, after, upto, chosen, limit):
+        found = [e for e in self.events if max(after, self.pruned) < e.id <= upto and chosen.wants(e)]
+        return Batch(found[:limit], self.pruned)
+
+
+def machine(machine_id, owner, **more):
+    values = {
+        "id": machine_id,
+        "name": f"{owner}'s",
+        "owner": owner,
+        "server_name": None,
+        "appliance": "default",
+        "appliance_title": "CernVM",
+        "flavor": "small",
+        "vcpus": 1,
+        "memory_mib": 1024,
+        "disk_mib": 8192,
+        "host": None,
+        "uuid": "8f14e45f-0000-5000-8000-000000000000",
+        "address": None,
+        "status": Status.STOPPED,
+        "target": Target.STOPPED,
+        "power": Power.OFF,
+        "actions": ["start", "delete"],
+        "created": NOW,
+        "changed": NOW,
+    }
+    return Machine(**(values | more))
+
+
+def _slice(items, limit, cursor, event_id=0):
+    try:
+        start = int(cursor or 0)
+    except ValueError:
+        raise Malformed("This is no page's cursor.") from None
+    end = start + limit
+    following = str(end) if end < len(items) else None
+    return Page(items=items[start:end], total=len(items), next=following, event_id=event_id)
+
+
+class Machines:
+    def __init__(self, engine):
+        self.engine = engine
+        self.rows = {}
+        self.sessions = {}
+        self.numbers = count(1)
+
+    async def create(self, actor, request, owner):
+        self.engine.record(actor, "machine.create", request.name or "")
+        if request.notebook:
+            for row in self.rows.values():
+                if (row.owner, row.server_name) == (owner, request.server_name):
+                    return row, False
+        new = machine(
+            f"m-new{next(self.numbers)}", owner, name=request.name or "new", server_name=request.server_name
+        )
+        self.put(new)
+        return new, True
+
+    def put(self, row):
+        self.rows[row.id] = row
+        self.engine.emit("machine.changed", f"machine/{row.id}", row.owner, msgspec.to_builtins(row))
+
+    async def get(self, machine_id):
+        try:
+            return self.rows[machine_id]
+        except KeyError:
+            raise NotFound(f"no such row: {machine_id}") from None
+
+    async def page(self, *, owner, status, host, search, sort, limit, cursor):
+        rows = [
+            row
+            for row in self.rows.values()
+            if (owner is None or row.owner == owner)
+            and (not status or row.status in status)
+            and (host is None or row.host == host)
+            and (search is None or search in row.name)
+        ]
+        rows.sort(key=lambda row: row.name, reverse=sort.startswith("-"))
+        return _slice(rows, limit, cursor, self.engine.events.last_id())
+
+    async def _begin(self, actor, action, machine_id):
+        row = await self.get(machine_id)
+        self.engine.record(actor, action, f"machine/{machine_id}")
+        return self.engine.operations.begin(action, f"machine/{machine_id}", actor.name, row.owner)
+
+    async def start(self, actor, machine_id, session):
+        if session is not None:
+            self.sessions[machine_id] = session
+        return await self._begin(actor, "machine.start", machine_id)
+
+    async def shutdown(self, actor, machine_id):
+        return await self._begin(actor, "machine.shutdown", machine_id)
+
+    async def poweroff(self, actor, machine_id):
+        return await self._begin(actor, "machine.poweroff", machine_id)
+
+    async def reboot(self, actor, machine_id):
+        return await self._begin(actor, "machine.reboot", machine_id)
+
+    async def delete(self, actor, machine_id):
+        operation = await self._begin(actor, "machine.delete", machine_id)
+        row = self.rows.pop(machine_id)
+        self.engine.emit("machine.deleted", f"machine/{machine_id}", row.owner, {})
+        return operation
+
+    async def put_session(self, actor, machine_id, session):
+        self.sessions[machine_id] = session
+        return await self.get(machine_id)
+
+    async def console(self, machine_id):
+        await self.get(machine_id)
+        return Console(machine=machine_id, text="login: \x1b[0m")
+
+
+class Operations:
+    def __init__(self, engine):
+        self.engine = engine
+        self.rows = {}
+        self.numbers = count(1)
+        self.changed = asyncio.Condition()
+
+    def begin(self, action, subject, actor, owner):
+        operation = Operation(
+            id=f"o-{next(self.numbers)}",
+            action=action,
+            subject=subject,
+            actor=actor,
+            owner=owner,
+            status=OperationStatus.RUNNING,
+            created=NOW,
+        )
+        self.rows[operation.id] = operation
+        return operation
+
+    async def finish(self, operation_id, status=OperationStatus.SUCCEEDED, error=None):
+        async with self.changed:
+            self.rows[operation_id] = msgspec.structs.replace(
+                self.rows[operation_id], status=status, error=error, finished=NOW
+            )
+            self.changed.notify_all()
+        return self.rows[operation_id]
+
+    async def get(self, operation_id):
+        try:
+            return self.rows[operation_id]
+        except KeyError:
+            raise NotFound("no such row") from None
+
+    async def page(self, *, owner, status, subject, limit, cursor):
+        rows = [
+            row
+            for row in self.rows.values()
+            if (owner is None or row.owner == owner)
+            and (not status or row.status in status)
+            and (subject is None or row.subject == subject)
+        ]
+        return _slice(rows, limit, cursor)
+
+    async def wait(self, operation_id, seconds):
+        async def finished():
+            async with self.changed:
+                await self.changed.wait_for(
+                    lambda: self.rows[operation_id].status is not OperationStatus.RUNNING
+                )
+
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(finished(), seconds)
+        return self.rows[operation_id]
+
+    async def cancel(self, actor, operation_id):
+        operation = await self.get(operation_id)
+        if operation.status is not OperationStatus.RUNNING:
+            raise Conflict("It is finished.")
+        return await self.finish(operation_id, OperationStatus.CANCELLED)
+
+
+class Volumes:
+    def __init__(self):
+        self.rows = {}
+
+    def put(self, volume_id, owner, kind=VolumeKind.HOME):
+        self.rows[volume_id] = Volume(
+            id=volume_id, kind=kind, name=f"home-{volume_id}.qcow2", pool="local", owner=owner, created=NOW
+        )
+
+    async def get(self, volume_id):
+        try:
+            return self.rows[volume_id]
+        except KeyError:
+            raise NotFound("no such row") from None
+
+    async def page(self, *, owner, kind, limit, cursor):
+        rows = [
+            row
+            for row in self.rows.values()
+            if (owner is None or row.owner == owner) and (kind is None or row.kind == kind)
+        ]
+        return _slice(rows, limit, cursor)
+
+    async def delete(self, actor, volume_id):
+        del self.rows[volume_id]
+
+
+class Inventory:
+    async def hosts(self):
+        return [await self.host("local")]
+
+    async def host(self, host_id):
+        if host_id != "local":
+            raise NotFound(f"There is no host {host_id}.")
+        return Host(id="local", name="local", uris=["qemu:///system"], level=Level.NOTEBOOK, alive=True)
+
+    async def networks(self):
+        return [
+            Network(
+                id="n",
+                name="n",
+                hosts=["local"],
+                cidr="10.80.0.0/20",
+                gateway="10.80.0.1",
+                addresses=4000,
+                used=1,
+            )
+        ]
+
+    async def pools(self):
+        return [Pool(id="p", name="p", hosts=["local"], shared=False)]
+
+    async def flavors(self):
+        return [Flavor(id="small", title="Small", vcpus=1, memory_mib=1024, disk_mib=8192, default=True)]
+
+
+class Catalogue:
+    def __init__(self):
+        self.rows = {
+            name: Appliance(
+                id=name,
+                title=name,
+                version="1",
+                sha256="0" * 64,
+                size=1,
+                virtual_size_mib=1,
+                hidden=name == "secret",
+                updated=NOW,
+            )
+            for name in ("default", "secret")
+        }
+
+    async def appliances(self):
+        return list(self.rows.values())
+
+    async def appliance(self, appliance_id):
+        try:
+            return self.rows[appliance_id]
+        except KeyError:
+            raise NotFound(f"There is no appliance {appliance_id}.") from None
+
+
+class Audit:
+    def __init__(self):
+        self.rows = []
+
+    async def page(self, *, actor, action, subject, limit, cursor):
+        rows = [
+            row
+            for row in reversed(self.rows)
+            if (actor is None or row.actor == actor)
+            and (action is None or row.action == action)
+            and (subject is None or row.subject == subject)
+        ]
+        return _slice(rows, limit, cursor)
+
+
+class MemoryEngine:
+    """What `cernvmcontroller.web.engine` asks for."""
+
+    def __init__(self):
+        self.journal = ListJournal()
+        self.events = EventLog(self.journal)
+        self.audit = Audit()
+        self.machines = Machines(self)
+        self.operations = Operations(self)
+        self.volumes = Volumes()
+        self.inventory = Inventory()
+        self.catalogue = Catalogue()
+        self.status = "ok"
+
+    def record(self, actor, action, subject):
+        self.audit.rows.append(
+            AuditRecord(
+                id=len(self.audit.rows) + 1,
+                at=NOW,
+                actor=actor.name,
+                action=action,
+                subject=subject,
+                address=actor.address,
+                request_id=actor.request_id,
+            )
+        )
+
+    def emit(self, type_, subject, owner, data):
+        event = Event(
+            id=self.events.last_id() + 1, type=type_, subject=subject, owner=owner, at=NOW, data=data
+        )
+        self.journal.events.append(event)
+        self.events.publish([event])
+        return event
+
+    async def health(self):
+        parts = [ComponentHealth(name="host local", status="ok", detail="qemu+ssh://root@node7/system")]
+        return Health(status=self.status, version="0", hub_id="hub", components=parts)

@@ -1,0 +1,206 @@
+"""Who may do what: each route for each kind of somebody."""
+
+import pytest
+from tests.unit.web.fakehub import HUB_TOKEN
+
+from cernvmcontroller.web.identity import Access
+from cernvmcontroller.web.routes import ROUTES
+
+SOMEBODIES = {
+    "anonymous": None,
+    "unknown token": "who-knows",
+    "no scope": "dave-nothing",
+    "scope about another": "alice-of-bob",
+    "admin scope about another": "alice-admin-of-bob",
+    "read": "alice-read",
+    "write": "alice-write",
+    "own": "alice-own",
+    "other": "bob-write",
+    "service": "prometheus",
+    "admin": "carol-admin",
+    "hub": HUB_TOKEN,
+}
+_READERS = {"read", "write", "own", "other", "service", "admin", "hub"}
+MAY = {
+    Access.PUBLIC: set(SOMEBODIES),
+    Access.READ: _READERS,
+    Access.WRITE: {"write", "own", "other", "admin", "hub"},
+    Access.ADMIN: {"admin", "hub"},
+    Access.MONITOR: {"service", "admin", "hub"},
+}
+NOBODY = {"anonymous", "unknown token"}
+SEES_ALICES = {"read", "write", "own", "admin", "hub"}
+ONLY_THE_HUB = {"put_machine_session"}
+THINGS = {"machines": "m-alice", "operations": "o-1", "volumes": "v-alice"}
+SITE = {"appliances": "default", "hosts": "local"}
+
+
+def expected(route, somebody):
+    """Return the statuses that are right."""
+    if route.access is Access.PUBLIC:
+        return {200}
+    if somebody in NOBODY:
+        return {401}
+    if somebody not in MAY[route.access]:
+        return {403}
+    if route.name in ONLY_THE_HUB and somebody not in {"admin", "hub"}:
+        return {403}
+    kind = route.path.split("/")[1]
+    if "{id}" in route.path and kind in THINGS and somebody not in SEES_ALICES:
+        return {404}
+    return set(route.statuses)
+
+
+@pytest.mark.parametrize("somebody", SOMEBODIES)
+@pytest.mark.parametrize("route", ROUTES, ids=lambda route: route.name)
+async def test_each_route_lets_in_who_may_and_nobody_else(served, route, somebody):
+    kind = route.path.split("/")[1]
+    path = route.path.replace("{id}", {**THINGS, **SITE}.get(kind, ""))
+    wanted = expected(route, somebody)
+    body = {"json": {}} if route.method in {"POST", "PUT"} else {}
+    async with (
+        served.http(SOMEBODIES[somebody]) as http,
+        http.stream(route.method, path, **body) as response,
+    ):
+        assert response.status_code in wanted
+        if response.status_code >= 400:
+            problem = (await response.aread()) and response.json()
+            assert response.headers["Content-Type"] == "application/problem+json"
+            assert problem["status"] == response.status_code
+            assert problem["detail"].endswith((".", "revoked."))
+            assert problem["instance"] == response.headers["X-Request-ID"]
+
+
+@pytest.mark.parametrize("somebody", ["anonymous", "read", "other", "service"])
+async def test_what_is_refused_is_not_done(served, somebody):
+    before = dict(served.engine.machines.rows)
+    async with served.http(SOMEBODIES[somebody]) as http:
+        for verb in ("start", "shutdown", "poweroff", "reboot"):
+            await http.post(f"/machines/m-alice/{verb}", json={})
+        await http.delete("/machines/m-alice")
+        await http.delete("/volumes/v-alice")
+        await http.delete("/operations/o-1")
+    assert served.engine.machines.rows == before
+    assert "v-alice" in served.engine.volumes.rows
+    assert served.engine.audit.rows == []
+
+
+async def test_lists_show_ones_own_and_an_administrator_everything(served):
+    for path in ("/machines", "/volumes", "/operations"):
+        for token, owners in (
+            ("alice-read", {"alice"}),
+            ("bob-write", {"bob"}),
+            ("prometheus", set()),
+            ("carol-admin", {"alice", "bob"}),
+            (HUB_TOKEN, {"alice", "bob"}),
+        ):
+            async with served.http(token) as http:
+                items = (await http.get(path)).json()["items"]
+            assert {item["owner"] for item in items} == owners
+
+
+async def test_asking_for_another_users_list_is_refused(served):
+    async with served.http("alice-write") as http:
+        assert (await http.get("/machines?owner=bob")).status_code == 403
+        assert (await http.get("/machines?owner=alice")).status_code == 200
+    async with served.http("carol-admin") as http:
+        assert (await http.get("/machines?owner=bob")).json()["total"] == 1
+
+
+async def test_what_belongs_to_others_looks_like_what_does_not_exist(served):
+    async with served.http("alice-write") as http:
+        for path in ("/machines/m-{}", "/volumes/v-{}", "/machines/m-{}/console"):
+            theirs, nobodys = await http.get(path.format("bob")), await http.get(path.format("bod"))
+            assert theirs.status_code == nobodys.status_code == 404
+            assert theirs.json()["detail"].replace("bob", "bod") == nobodys.json()["detail"]
+
+
+async def test_a_user_makes_machines_for_themselves_only(served):
+    async with served.http("alice-write") as http:
+        made = (await http.post("/machines", json={})).json()
+        assert made["owner"] == "alice"
+        for body in ({"owner": "bob"}, {"host": "local"}, {"cluster": "c"}, {"notebook": True}):
+            assert (await http.post("/machines", json=body)).status_code == 403
+    async with served.http("carol-admin") as http:
+        assert (await http.post("/machines", json={"owner": "bob"})).json()["owner"] == "bob"
+        assert (await http.post("/machines", json={})).json()["owner"] == "carol"
+    async with served.http(HUB_TOKEN) as http:
+        asked = {"owner": "Ursulä ☕", "notebook": True, "server_name": "", "host": "local"}
+        first, again = [await http.post("/machines", json=asked) for _ in range(2)]
+    assert (first.status_code, again.status_code) == (201, 200)
+    assert first.json()["id"] == again.json()["id"]
+
+
+async def test_only_the_hub_hands_over_secrets(served):
+    session = {"env": {"JUPYTERHUB_API_TOKEN": "secret"}}
+    async with served.http("alice-write") as http:
+        refused = await http.post("/machines/m-alice/start", json={"session": session})
+        assert refused.status_code == 403
+        assert (await http.post("/machines/m-alice/start")).status_code == 202
+    assert served.engine.machines.sessions == {}
+    async with served.http(HUB_TOKEN) as http:
+        assert (await http.post("/machines/m-alice/start", json={"session": session})).status_code == 202
+        assert (await http.put("/machines/m-bob/session", json=session)).status_code == 200
+        assert (await http.put("/machines/m-bob/session")).status_code == 400
+    assert set(served.engine.machines.sessions) == {"m-alice", "m-bob"}
+
+
+async def test_who_may_only_read_is_offered_no_actions(served):
+    async with served.http("alice-read") as http:
+        assert (await http.get("/machines/m-alice")).json()["actions"] == []
+    async with served.http("alice-write") as http:
+        assert (await http.get("/machines")).json()["items"][0]["actions"] == ["start", "delete"]
+
+
+async def test_hidden_appliances_are_for_administrators(served):
+    async with served.http("alice-write") as http:
+        assert [each["id"] for each in (await http.get("/appliances")).json()["items"]] == ["default"]
+        assert (await http.get("/appliances/secret")).status_code == 404
+    async with served.http("carol-admin") as http:
+        assert (await http.get("/appliances/secret")).status_code == 200
+
+
+async def test_a_revoked_token_changes_nothing_from_then_on(served):
+    async with served.http("alice-write") as http:
+        assert (await http.get("/machines")).status_code == 200
+        del served.hub.tokens["alice-write"]
+        assert (await http.post("/machines/m-alice/start")).status_code == 401
+
+
+async def test_reading_asks_the_hub_once_a_minute(served):
+    async with served.http("alice-read") as http:
+        for _ in range(5):
+            await http.get("/machines")
+    assert served.hub.asked == 1
+
+
+async def test_the_spawner_is_served_while_the_hub_is_down(served):
+    served.hub.broken = True
+    async with served.http(HUB_TOKEN) as http:
+        assert (await http.get("/machines")).status_code == 200
+    async with served.http("alice-read") as http:
+        refused = await http.get("/machines")
+    assert refused.status_code == 503
+    assert refused.json()["code"] == "hub-unreachable"
+    assert str(served.hub.port) not in refused.text
+
+
+async def test_audit_names_who_and_from_where_and_which_request(served):
+    headers = {"X-Request-ID": "abc-1", "X-Forwarded-For": "6.6.6.6, 192.0.2.7", "X-Real-IP": "6.6.6.6"}
+    async with served.http("alice-write") as http:
+        response = await http.post("/machines/m-alice/start", headers=headers)
+    assert response.headers["X-Request-ID"] == "abc-1"
+    (record,) = served.engine.audit.rows
+    assert (record.actor, record.address, record.request_id) == ("alice", "192.0.2.7", "abc-1")
+    async with served.http(HUB_TOKEN) as http:
+        await http.post("/machines/m-alice/start", headers={"X-Request-ID": "bad id\u00e9".encode()})
+    assert served.engine.audit.rows[-1].actor == "service:jupyterhub"
+    assert len(served.engine.audit.rows[-1].request_id) == 32
+
+
+async def test_health_tells_strangers_no_details(served):
+    async with served.http() as http:
+        healthy = await http.get("/health")
+        assert "node7" not in healthy.text
+        served.engine.status = "down"
+        assert (await http.get("/health")).status_code == 503
