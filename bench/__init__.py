@@ -1,0 +1,1 @@
+"""How fast a machine starts, in phases and ratios: ``make bench``."""

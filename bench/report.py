@@ -1,0 +1,89 @@
+"""The results, for a person: text and a picture."""
+
+from __future__ import annotations
+
+from statistics import median
+from typing import TYPE_CHECKING, Any
+
+from bench.hubstart import ORDER
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+TARGET = 1.15
+"""A cold start from the hub takes at most this many times one with virsh."""
+
+
+def summary(results: dict[str, Any]) -> dict[str, Any]:
+    """Return the medians and the ratios of what was measured.
+
+    Parameters
+    ----------
+    results
+        ``hub``: starts (``total`` and ``phases`` in seconds); ``virsh``, ``simple``: lists of seconds.
+    """
+    hub = median(start["total"] for start in results["hub"])
+    phases = {name: median(start["phases"].get(name, 0.0) for start in results["hub"]) for name in ORDER}
+    found: dict[str, Any] = {"hub": hub, "phases": phases}
+    for name in ("virsh", "simple"):
+        if results.get(name):
+            found[name] = median(results[name])
+            found[f"hub/{name}"] = hub / found[name]
+    return found
+
+
+def text(results: dict[str, Any]) -> str:
+    """Return everything as lines to read."""
+    short = summary(results)
+    lines = [
+        f"Cold start from the hub: {short['hub']:.1f} s (median of {len(results['hub'])})",
+        f"Acceleration: {results['acceleration']}",
+        *(
+            f"  {name:<8}{seconds:7.2f} s  {seconds / short['hub']:6.1%}"
+            for name, seconds in short["phases"].items()
+        ),
+    ]
+    if results.get("first"):
+        lines.append(f"The first one on a host, which brings the appliance to it: {results['first']:.1f} s")
+    if "virsh" in short:
+        verdict = "within" if short["hub/virsh"] <= TARGET else "OVER"
+        lines.append(
+            f"hub / virsh create, same appliance and server: {short['hub/virsh']:.2f} "
+            f"({verdict} the target of {TARGET}; virsh create {short['virsh']:.1f} s)"
+        )
+    if "simple" in short:
+        lines.append(
+            f"hub / SimpleLocalProcessSpawner: {short['hub/simple']:.1f} (it takes {short['simple']:.1f} s)"
+        )
+    if guest := results.get("guest"):
+        parts = ", ".join(f"{name} {seconds:.1f} s" for name, seconds in guest.items() if name != "total")
+        lines.append(f"systemd-analyze of the guest: {guest['total']:.1f} s ({parts})")
+    if appliance := results.get("appliance"):
+        lines.append(
+            f"Appliance: {appliance['size_mib']:.0f} MiB"
+            + (f", built in {appliance['build_seconds']:.0f} s" if appliance.get("build_seconds") else "")
+        )
+    return "\n".join(lines)
+
+
+def plot(results: dict[str, Any], path: Path) -> None:
+    """Draw the starts as bars, the hub's in its phases."""
+    import matplotlib as mpl  # noqa: PLC0415 - slow to import, and only needed at the end
+
+    mpl.use("Agg")
+    from matplotlib import pyplot as plt  # noqa: PLC0415
+
+    short = summary(results)
+    figure, axes = plt.subplots(figsize=(9, 3), layout="constrained")
+    left = 0.0
+    for number, (name, seconds) in enumerate(short["phases"].items()):
+        axes.barh("hub", seconds, left=left, label=name, color=plt.cm.viridis(number / len(ORDER)))
+        left += seconds
+    for name, label in (("virsh", "virsh create"), ("simple", "local process")):
+        if name in short:
+            axes.barh(label, short[name], color="0.6")
+    axes.invert_yaxis()
+    axes.set_xlabel("seconds from the request to an answering notebook server")
+    axes.legend(ncols=len(ORDER), loc="upper center", bbox_to_anchor=(0.5, -0.25), frameon=False)
+    figure.savefig(path)
+    plt.close(figure)
