@@ -158,14 +158,15 @@ class ApiHandler(BaseHandler):
     async def _stream(self, stream: Stream) -> None:
         for name, value in stream.headers.items():
             self.set_header(name, value)
-        self._pump = asyncio.create_task(self._send(stream))
-        self.services.streams.add(self._pump)
+        pump = self._pump = asyncio.create_task(self._send(stream))
+        self.services.streams.add(pump)
         try:
-            await asyncio.wait([self._pump])
+            await asyncio.wait([pump])
         finally:
-            self._pump.cancel()
-            self.services.streams.discard(self._pump)
-        if not self._pump.cancelled() and (error := self._pump.exception()) is not None:
+            pump.cancel()
+            self.services.streams.discard(pump)
+            self._pump = None  # with it goes the subscription
+        if not pump.cancelled() and (error := pump.exception()) is not None:
             raise error
 
     async def _send(self, stream: Stream) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import secrets
+import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +21,6 @@ from cernvmcontroller.web.pages import CallbackHandler, EntranceHandler
 from cernvmcontroller.web.routes import ROUTES
 
 if TYPE_CHECKING:
-    import asyncio
     from collections.abc import Sequence
 
     from jupyterhub.services.auth import HubOAuth
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from cernvmcontroller.web.route import Route
 
 RECHECK = 60.0
+_BRIEFLY = 0.02
 
 
 @dataclass
@@ -60,10 +62,16 @@ class Services:
     """The open event streams."""
     cookie_secret: bytes = field(default_factory=lambda: secrets.token_bytes(32), repr=False)
 
-    def end_streams(self) -> None:
-        """End all event streams; who listens connects again."""
+    open_requests: set[object] = field(default_factory=set)
+    """The requests that are being answered."""
+
+    async def finish(self, seconds: float) -> None:
+        """End all event streams and let what is being answered be answered, for some seconds."""
         for stream in tuple(self.streams):
             stream.cancel()
+        deadline = time.monotonic() + seconds
+        while self.open_requests and time.monotonic() < deadline:  # noqa: ASYNC110 - at the end only
+            await asyncio.sleep(_BRIEFLY)
 
 
 def make_services(engine: Engine, hub: HubOAuth, hub_token: str, **more: Any) -> Services:

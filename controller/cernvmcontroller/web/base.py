@@ -59,6 +59,7 @@ class BaseHandler(HubOAuthenticated, RequestHandler):  # type: ignore[misc]
         given = self.request.headers.get("X-Request-ID", "")
         self.request_id = given if _REQUEST_ID.fullmatch(given) else uuid4().hex
         self.started = time.monotonic()
+        services.open_requests.add(self)
         if proxied:
             self.request.remote_ip = self._behind_the_proxy()
         self.set_default_headers()  # again: the request's id was not known the first time
@@ -118,8 +119,14 @@ class BaseHandler(HubOAuthenticated, RequestHandler):  # type: ignore[misc]
             return
         log.error("request failed", path=self.request.path, exc_info=(typ, value, tb))
 
+    def on_connection_close(self) -> None:
+        """Wait no longer for what nobody hears."""
+        super().on_connection_close()
+        self.services.open_requests.discard(self)
+
     def on_finish(self) -> None:
         """Write the request's line and count it."""
+        self.services.open_requests.discard(self)
         seconds = time.monotonic() - self.started
         status = self.get_status()
         write = log.warning if status >= _OWN_FAULT else log.info

@@ -27,6 +27,7 @@ log = logger(__name__)
 
 DAY = 24 * 3600.0
 _LARGEST_HEADER = 64 * 1024
+_GRACE = 5.0
 
 
 def _family(address: str) -> socket.AddressFamily:
@@ -94,6 +95,6 @@ class Listeners:
             self._renewal.cancel()
         for server in self._servers:
             server.stop()
-        self._services.end_streams()
+        await self._services.finish(_GRACE)
         for server in self._servers:
             await server.close_all_connections()

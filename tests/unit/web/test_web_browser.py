@@ -1,0 +1,106 @@
+"""Visits by browser: log-in through the hub, and pages of others that try to use its cookie."""
+
+import re
+
+import pytest
+
+
+@pytest.fixture
+async def browser(served):
+    """A browser that logged in as alice and has a page of the controller open."""
+    async with served.http(follow_redirects=False) as http:
+        url = f"{served.origin}/services/cernvm/"
+        to_hub = await http.get(url)
+        assert to_hub.status_code == 302
+        location = to_hub.headers["Location"].replace("/hub/", served.hub.api_url.replace("api", ""), 1)
+        back = await http.get(location)
+        assert back.headers["Location"].startswith("/services/cernvm/oauth_callback?")
+        logged_in = await http.get(served.origin + back.headers["Location"])
+        assert logged_in.headers["Location"] == "/services/cernvm/"
+        page = await http.get(url)
+        assert page.status_code == 200, page.text
+        http.headers["X-XSRFToken"] = http.cookies["_xsrf"]
+        http.page = page
+        yield http
+
+
+async def test_a_visitor_logs_in_through_the_hub(browser):
+    assert "alice" in browser.page.text
+    assert (await browser.get("/machines")).json()["total"] == 1
+    cookies = browser.page.request.headers["Cookie"]
+    assert "service-cernvm=" in cookies
+    assert "alice-write" not in cookies
+
+
+async def test_a_visitor_without_rights_is_told_so(served):
+    served.hub.login_as = "dave-nothing"
+    async with served.http("dave-nothing") as http:
+        page = await http.get(f"{served.origin}/services/cernvm/")
+    assert page.status_code == 403
+    assert "custom:cernvm:read" in page.json()["detail"]
+
+
+async def test_scripts_of_the_own_page_act_with_the_token_of_the_page(served, browser):
+    headers = {"Origin": served.origin, "Sec-Fetch-Site": "same-origin", "Sec-Fetch-Mode": "cors"}
+    assert (await browser.post("/machines/m-alice/start", headers=headers)).status_code == 202
+    assert (await browser.get("/machines", headers=headers)).status_code == 200
+    assert (await browser.post("/machines/m-bob/start", headers=headers)).status_code == 404
+
+
+@pytest.mark.parametrize("token", [None, "", "wrong", "2|dead|beef|1", "x" * 5000])
+async def test_without_the_pages_token_nothing_is_done(served, browser, token):
+    del browser.headers["X-XSRFToken"]
+    headers = {} if token is None else {"X-XSRFToken": token}
+    for request in (
+        browser.post("/machines/m-alice/start", headers=headers),
+        browser.delete("/machines/m-alice", headers=headers),
+        browser.delete("/volumes/v-alice", headers=headers),
+    ):
+        response = await request
+        assert response.status_code == 403
+        assert "XSRF" in response.json()["detail"]
+    assert served.engine.audit.rows == []
+
+
+async def test_another_users_page_token_is_worth_nothing(served, browser):
+    page_token = browser.headers["X-XSRFToken"]
+    served.hub.login_as = "bob-write"
+    async with served.http(follow_redirects=False) as other:
+        to_hub = await other.get(f"{served.origin}/services/cernvm/")
+        state = re.search("state=([^&]+)", to_hub.headers["Location"])[1]
+        await other.get(f"{served.origin}/services/cernvm/oauth_callback?code=the-code&state={state}")
+        response = await other.post("/machines/m-bob/start", headers={"X-XSRFToken": page_token})
+    assert response.status_code == 403
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Origin": "https://evil.example"},
+        {"Origin": "null"},
+        {"Sec-Fetch-Site": "cross-site"},
+        {"Sec-Fetch-Site": "same-site"},
+    ],
+    ids=str,
+)
+async def test_a_page_of_another_site_cannot_act_even_with_the_token(served, browser, headers):
+    assert (await browser.post("/machines/m-alice/start", headers=headers)).status_code == 403
+    assert served.engine.audit.rows == []
+
+
+async def test_a_token_in_the_header_needs_no_page(served):
+    async with served.http("alice-write") as http:
+        headers = {"Origin": "https://elsewhere.example"}
+        assert (await http.post("/machines/m-alice/start", headers=headers)).status_code == 202
+
+
+async def test_a_log_in_that_somebody_else_began_is_refused(served):
+    async with served.http() as http:
+        response = await http.get(f"{served.origin}/services/cernvm/oauth_callback?code=x&state=y")
+        assert response.status_code == 403
+        assert (await http.get(f"{served.origin}/services/cernvm/oauth_callback")).status_code == 400
+
+
+async def test_a_token_in_the_url_is_no_token(served):
+    async with served.http() as http:
+        assert (await http.get("/machines?token=alice-write")).status_code == 401
