@@ -5,9 +5,9 @@ and nothing to forbidden addresses. Behind it, with connection tracking (iptable
 DNS and the named TCP ports, and answers to what the host asked. The second needs the kernel's
 ``br_netfilter`` with ``bridge-nf-call-iptables`` on, as all of libvirt's filters for TCP and UDP do.
 
-The checks are those of libvirt's clean-traffic (no-mac-spoofing, no-ip-spoofing, no-arp-spoofing, and nothing
-else on layer 2), written as rules of one chain instead of references: each reference is a chain of its own, for
-which libvirt runs eight commands at every start of a machine, and its order among the other rules is its own.
+The checks are those of libvirt's clean-traffic (no-mac-spoofing, no-ip-spoofing, no-arp-spoofing, and
+nothing else on layer 2), written as rules of one chain instead of references: each reference is a chain of
+its own, for which libvirt runs eight commands at every start of a machine.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """Whether KVM really runs a guest on a host.
 
 Some clouds show a ``/dev/kvm`` that opens, creates a virtual machine, satisfies libvirt's checks and still
-never runs a 64-bit kernel. So a small guest is booted: only a kernel that speaks on the serial console is proof.
+never runs a 64-bit kernel. So a small guest is booted: only a kernel that speaks on the serial console is
+proof.
 """
 
 from __future__ import annotations

@@ -1,0 +1,343 @@
+"""The contract of a hypervisor. The fake is kept honest by the tests that the real one passes."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+from uuid import uuid4
+
+import pytest
+from tests.unit.hypervisor.bench import Bench, bench, read_until, tiny_image, until
+
+from cernvmapi.errors import CernVMError, HypervisorFailed, NotFound
+from cernvmapi.models import Power
+from cernvmcontroller.hypervisor.fake import FakeHypervisor
+from cernvmcontroller.hypervisor.interface import MachineMetadata, VolumeRef, WrongState
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from pathlib import Path
+
+    from cernvmcontroller.hypervisor.interface import ByteStream
+
+QEMU = pytest.param("qemu", marks=pytest.mark.machines)
+
+
+@pytest.fixture(params=["fake", "test", QEMU])
+async def domains(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Bench]:
+    async with bench(request.param, tmp_path) as made:
+        await made.surroundings()
+        yield made
+
+
+@pytest.fixture(params=["fake", QEMU])
+async def storage(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Bench]:
+    async with bench(request.param, tmp_path) as made:
+        await made.hypervisor.ensure_pool(made.pool)
+        yield made
+
+
+@pytest.fixture(params=["fake", QEMU])
+async def networks(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Bench]:
+    async with bench(request.param, tmp_path) as made:
+        yield made
+
+
+class TestConnection:
+    async def test_an_open_hypervisor_is_alive_and_says_what_it_is(self, domains: Bench) -> None:
+        assert domains.hypervisor.alive
+        capabilities = await domains.hypervisor.capabilities()
+        assert capabilities.cpus > 0
+        assert capabilities.memory_mib > 0
+        assert capabilities.host_uuid or domains.kind == "test"
+
+    async def test_a_closed_hypervisor_is_not_alive(self, domains: Bench) -> None:
+        await domains.clean()
+        await domains.hypervisor.close()
+        assert not domains.hypervisor.alive
+        await domains.hypervisor.open()
+
+
+class TestDomains:
+    async def test_a_defined_domain_is_off_and_says_whose_it_is(self, domains: Bench) -> None:
+        spec = await domains.defined()
+        state = await domains.hypervisor.domain(spec.uuid)
+        assert state is not None
+        assert (state.name, state.power, state.metadata) == (spec.name, Power.OFF, spec.metadata)
+        assert state in await domains.hypervisor.domains()
+
+    async def test_metadata_keeps_any_script(self, domains: Bench) -> None:
+        metadata = MachineMetadata(
+            "hub", "m-x", owner='Łucja "O\'Brien" <&> 王', server_name="", address="10.0.0.1", port=8888
+        )
+        spec = await domains.defined(metadata=metadata)
+        state = await domains.hypervisor.domain(spec.uuid)
+        assert state is not None
+        assert state.metadata == metadata
+
+    async def test_defining_again_replaces_the_definition(self, domains: Bench) -> None:
+        spec = await domains.defined()
+        await domains.hypervisor.domains()
+        other = MachineMetadata("hub", "m-y", owner="bob")
+        again = domains.spec(uuid=spec.uuid, name=spec.name, metadata=other)
+        await domains.hypervisor.define(domains.xml(again))
+        await until(lambda: domains.kinds(spec.uuid).count("defined") == 2)
+        state = await domains.hypervisor.domain(spec.uuid)
+        assert state is not None
+        assert state.metadata == other
+
+    async def test_starting_and_powering_off_can_be_repeated(self, domains: Bench) -> None:
+        spec = await domains.defined()
+        for _ in range(2):
+            await domains.hypervisor.start(spec.uuid)
+            assert await domains.power(spec.uuid) is Power.ON
+        for _ in range(2):
+            await domains.hypervisor.destroy(spec.uuid)
+            assert await domains.power(spec.uuid) is Power.OFF
+
+    async def test_the_reason_of_a_state_is_told(self, domains: Bench) -> None:
+        spec = await domains.defined()
+        await domains.hypervisor.start(spec.uuid)
+        state = await domains.hypervisor.domain(spec.uuid)
+        assert state is not None
+        assert state.reason == "booted"
+        await domains.hypervisor.destroy(spec.uuid)
+        state = await domains.hypervisor.domain(spec.uuid)
+        assert state is not None
+        assert state.reason == "destroyed"
+
+    async def test_what_is_off_can_neither_shut_down_nor_reboot(self, domains: Bench) -> None:
+        spec = await domains.defined()
+        with pytest.raises(WrongState):
+            await domains.hypervisor.shutdown(spec.uuid)
+        with pytest.raises(WrongState):
+            await domains.hypervisor.reboot(spec.uuid)
+
+    async def test_a_running_domain_is_not_undefined(self, domains: Bench) -> None:
+        spec = await domains.defined()
+        await domains.hypervisor.start(spec.uuid)
+        with pytest.raises(WrongState):
+            await domains.hypervisor.undefine(spec.uuid)
+        assert await domains.power(spec.uuid) is Power.ON
+
+    async def test_removing_can_be_repeated(self, domains: Bench) -> None:
+        spec = await domains.defined()
+        for _ in range(2):
+            await domains.hypervisor.destroy(spec.uuid)
+            await domains.hypervisor.undefine(spec.uuid)
+        assert await domains.hypervisor.domain(spec.uuid) is None
+
+    async def test_what_does_not_exist_is_not_found(self, domains: Bench) -> None:
+        uuid = str(uuid4())
+        assert await domains.hypervisor.domain(uuid) is None
+        for verb in (
+            domains.hypervisor.start,
+            domains.hypervisor.shutdown,
+            domains.hypervisor.reboot,
+            domains.hypervisor.domain_xml,
+            domains.hypervisor.open_console,
+        ):
+            with pytest.raises(NotFound):
+                await verb(uuid)
+
+    async def test_a_name_belongs_to_one_domain(self, domains: Bench) -> None:
+        spec = await domains.defined()
+        with pytest.raises(HypervisorFailed):
+            await domains.hypervisor.define(domains.xml(domains.spec(name=spec.name)))
+
+    async def test_its_xml_is_what_was_defined(self, domains: Bench) -> None:
+        spec = await domains.defined()
+        assert f"<name>{spec.name}</name>" in await domains.hypervisor.domain_xml(spec.uuid)
+
+    async def test_events_tell_of_each_change(self, domains: Bench) -> None:
+        spec = await domains.defined()
+        await domains.hypervisor.start(spec.uuid)
+        await domains.hypervisor.destroy(spec.uuid)
+        await domains.hypervisor.undefine(spec.uuid)
+        await until(lambda: "undefined" in domains.kinds(spec.uuid))
+        seen = [kind for kind in domains.kinds(spec.uuid) if kind != "resumed"]
+        assert seen == ["defined", "started", "stopped", "undefined"]
+
+    async def test_who_unsubscribed_hears_nothing(self, domains: Bench) -> None:
+        heard: list[object] = []
+        domains.hypervisor.subscribe(heard.append)()
+        spec = await domains.defined()
+        await until(lambda: "defined" in domains.kinds(spec.uuid))
+        assert heard == []
+
+
+class TestStorage:
+    async def test_a_pool_is_made_once(self, storage: Bench) -> None:
+        again = await storage.hypervisor.ensure_pool(storage.pool)
+        assert 0 < again.available <= again.capacity
+        assert (await storage.hypervisor.pool(storage.pool.name)).name == storage.pool.name
+
+    async def test_an_unknown_pool_is_not_found(self, storage: Bench) -> None:
+        with pytest.raises(NotFound):
+            await storage.hypervisor.pool("hv-test-none")
+        with pytest.raises(NotFound):
+            await storage.hypervisor.volumes("hv-test-none")
+
+    async def test_a_volume_that_exists_is_returned_as_it_is(self, storage: Bench) -> None:
+        hypervisor, pool = storage.hypervisor, storage.pool.name
+        first = await hypervisor.create_volume(pool, "home-a.qcow2", capacity=1 << 20)
+        again = await hypervisor.create_volume(pool, "home-a.qcow2", capacity=2 << 20)
+        assert again.capacity == first.capacity == 1 << 20
+        assert await hypervisor.volume(pool, "home-a.qcow2") == again
+        assert [each.name for each in await hypervisor.volumes(pool)] == ["home-a.qcow2"]
+        assert first.path == f"{storage.pool.path}/home-a.qcow2"
+
+    async def test_an_overlay_is_larger_than_its_base_and_holds_nothing(self, storage: Bench) -> None:
+        hypervisor, pool = storage.hypervisor, storage.pool.name
+        base = await hypervisor.create_volume(pool, "base-a.qcow2", capacity=1 << 20)
+        disk = await hypervisor.create_volume(pool, "disk-a.qcow2", capacity=4 << 20, backing=base)
+        assert disk.capacity == 4 << 20
+        assert disk.allocation < 1 << 20
+
+    async def test_an_overlay_needs_its_base(self, storage: Bench) -> None:
+        hypervisor, pool = storage.hypervisor, storage.pool.name
+        base = await hypervisor.create_volume(pool, "base-b.qcow2", capacity=1 << 20)
+        await hypervisor.delete_volume(pool, "base-b.qcow2")
+        with pytest.raises(CernVMError):
+            await hypervisor.create_volume(pool, "disk-b.qcow2", capacity=1 << 20, backing=base)
+        assert await hypervisor.volume(pool, "disk-b.qcow2") is None
+
+    async def test_uploaded_bytes_come_back(self, storage: Bench) -> None:
+        hypervisor, pool = storage.hypervisor, storage.pool.name
+        sidecar = await hypervisor.upload_volume(pool, "home-a.json", b'{"version": 1}', format="raw")
+        assert sidecar.capacity == len(b'{"version": 1}')
+        assert await hypervisor.read_volume(pool, "home-a.json", 65536) == b'{"version": 1}'
+        assert await hypervisor.read_volume(pool, "home-a.json", 3) == b'{"v'
+
+    async def test_reading_what_is_not_there(self, storage: Bench) -> None:
+        with pytest.raises(NotFound):
+            await storage.hypervisor.read_volume(storage.pool.name, "home-none.json", 10)
+
+    async def test_an_upload_is_done_once(self, storage: Bench, tmp_path: Path) -> None:
+        hypervisor, pool = storage.hypervisor, storage.pool.name
+        source = tmp_path / "seed.iso"
+        source.write_bytes(b"\0" * 70_000 + b"end")
+        done: list[int] = []
+        first = await hypervisor.upload_volume(pool, "seed-a.iso", source, format="raw", progress=done.append)
+        await until(lambda: done[-1:] == [70_003])
+        assert first.capacity == 70_003
+        again = await hypervisor.upload_volume(
+            pool, "seed-a.iso", b"other", format="raw", progress=done.append
+        )
+        assert again.capacity == first.capacity
+        assert done == sorted(done)
+
+    async def test_an_interrupted_upload_is_not_a_volume_and_is_begun_again(
+        self, storage: Bench, tmp_path: Path
+    ) -> None:
+        hypervisor, pool = storage.hypervisor, storage.pool.name
+        source = tmp_path / "large.img"
+        with source.open("wb") as file:
+            file.truncate(256 << 20)
+        upload = asyncio.ensure_future(
+            hypervisor.upload_volume(
+                pool, "base-c.img", source, format="raw", progress=lambda _done: upload.cancel() and None
+            )
+        )
+        with pytest.raises(asyncio.CancelledError):
+            await upload
+        assert await hypervisor.volume(pool, "base-c.img") is None
+        assert await hypervisor.volumes(pool) == []
+        whole = await hypervisor.upload_volume(pool, "base-c.img", source, format="raw")
+        assert whole.capacity == 256 << 20
+        assert [each.name for each in await hypervisor.volumes(pool)] == ["base-c.img"]
+
+    async def test_deleting_can_be_repeated(self, storage: Bench) -> None:
+        hypervisor, pool = storage.hypervisor, storage.pool.name
+        await hypervisor.create_volume(pool, "disk-d.qcow2", capacity=1 << 20)
+        for _ in range(2):
+            await hypervisor.delete_volume(pool, "disk-d.qcow2")
+        assert await hypervisor.volume(pool, "disk-d.qcow2") is None
+        await hypervisor.delete_volume("hv-test-none", "disk-d.qcow2")
+
+    async def test_removing_a_pool_can_be_repeated(self, storage: Bench) -> None:
+        for _ in range(2):
+            await storage.hypervisor.remove_pool(storage.pool.name)
+        with pytest.raises(NotFound):
+            await storage.hypervisor.pool(storage.pool.name)
+
+
+class TestNetworks:
+    async def test_networks_and_filters_are_made_and_removed_again_and_again(self, networks: Bench) -> None:
+        for _ in range(2):
+            await networks.hypervisor.ensure_network(networks.network)
+            await networks.hypervisor.ensure_filter(networks.filter)
+        for _ in range(2):
+            await networks.hypervisor.remove_network(networks.network.name)
+            await networks.hypervisor.remove_filter(networks.filter.name)
+
+    async def test_a_domain_does_not_start_without_its_network(self, networks: Bench) -> None:
+        await networks.surroundings()
+        spec = await networks.defined()
+        await networks.hypervisor.remove_network(networks.network.name)
+        with pytest.raises(CernVMError):
+            await networks.hypervisor.start(spec.uuid)
+
+    async def test_a_filter_in_use_stays(self, networks: Bench) -> None:
+        await networks.surroundings()
+        spec = await networks.defined()
+        await networks.hypervisor.start(spec.uuid)
+        with pytest.raises(WrongState):
+            await networks.hypervisor.remove_filter(networks.filter.name)
+
+
+@pytest.fixture(params=["fake", QEMU])
+async def guest(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[tuple[Bench, str]]:
+    """A guest that speaks on its console and whose agent says hello."""
+    async with bench(request.param, tmp_path) as made:
+        await made.surroundings()
+        hypervisor, pool = made.hypervisor, made.pool.name
+        image = tiny_image() if request.param == "qemu" else b"QFI\xfb" + bytes(100)
+        base = await hypervisor.upload_volume(pool, "base-tiny.qcow2", image, format="qcow2")
+        disk = await hypervisor.create_volume(pool, "disk-m.qcow2", capacity=64 << 20, backing=base)
+        spec = await made.defined(root=VolumeRef(disk.path, "qcow2", ((base.path, "qcow2"),)))
+        if isinstance(hypervisor, FakeHypervisor):
+            hypervisor.host.consoles[spec.uuid] = b"CERNVMHUB-TINY-READY\n"
+            hypervisor.on_channel = _play_agent
+        yield made, spec.uuid
+
+
+async def _play_agent(_uuid: str, _name: str, stream: ByteStream) -> None:
+    await stream.write(b'{"type":"hello"}\n')
+    while await stream.read():
+        await stream.write(b'{"type":"hello"}\n')
+
+
+class TestGuest:
+    async def test_streams_of_a_domain_that_is_off(self, guest: tuple[Bench, str]) -> None:
+        made, uuid = guest
+        with pytest.raises(WrongState):
+            await made.hypervisor.open_channel(uuid)
+        with pytest.raises(WrongState):
+            await made.hypervisor.open_console(uuid)
+
+    async def test_a_guest_speaks_obeys_and_ends(self, guest: tuple[Bench, str]) -> None:
+        made, uuid = guest
+        await made.hypervisor.start(uuid)
+        console = await made.hypervisor.open_console(uuid)
+        channel = await made.hypervisor.open_channel(uuid)
+        assert b'"hello"' in await read_until(channel, b"\n")
+        assert b"CERNVMHUB-TINY-READY" in await read_until(console, b"READY")
+
+        # Whoever opens the channel anew, as a controller that restarted does, takes it over.
+        taken = await made.hypervisor.open_channel(uuid)
+        await taken.write(b'{"type":"query"}\n')
+        assert b'"hello"' in await read_until(taken, b"hello")
+        await read_until(channel, b"only its end ends this")
+
+        await made.hypervisor.shutdown(uuid)
+        await until(lambda: "stopped" in made.kinds(uuid), 60)
+        state = await made.hypervisor.domain(uuid)
+        assert state is not None
+        assert (state.power, state.reason) == (Power.OFF, "shutdown")
+        await read_until(taken, b"only its end ends this")
+        with pytest.raises(ConnectionError):
+            await taken.write(b"x")
+        await read_until(console, b"only its end ends this")
+        await console.close()
+        assert await console.read() == b""
