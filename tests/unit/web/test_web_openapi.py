@@ -1,0 +1,148 @@
+"""The OpenAPI document says what the controller does, and the controller does what it says."""
+
+import asyncio
+import json
+import re
+from importlib.util import find_spec
+from pathlib import Path
+
+import jsonschema
+import pytest
+from jsonschema_rs import validator_for
+
+import cernvmapi.verbs
+from cernvmapi import models
+from cernvmapi.verb import verb
+from cernvmcontroller.web import openapi
+from cernvmcontroller.web.identity import Access
+from cernvmcontroller.web.routes import ROUTES
+from tests.unit.web.fakehub import HUB_TOKEN
+
+
+@pytest.fixture(scope="module")
+def document():
+    return json.loads(models.encode(openapi.document(ROUTES)))
+
+
+def references(value):
+    if isinstance(value, dict):
+        if isinstance(value.get("$ref"), str):
+            yield value["$ref"]
+        for each in value.values():
+            yield from references(each)
+    elif isinstance(value, list):
+        for each in value:
+            yield from references(each)
+
+
+def test_every_route_is_in_the_document_and_nothing_else(document):
+    written = {(method.upper(), path) for path, verbs in document["paths"].items() for method in verbs}
+    assert written == {(route.method, route.path) for route in ROUTES}
+    assert len({route.name for route in ROUTES}) == len(ROUTES)
+
+
+def test_every_route_names_its_scope(document):
+    for route in ROUTES:
+        security = document["paths"][route.path][route.method.lower()]["security"]
+        if route.access is Access.PUBLIC:
+            assert security == []
+        else:
+            assert security == [{"token": [route.access.scope]}]
+
+
+def test_only_what_strangers_may_see_is_public():
+    assert {route.path for route in ROUTES if route.access is Access.PUBLIC} == {"/health", "/openapi.json"}
+
+
+def test_everything_that_changes_something_takes_more_than_read():
+    for route in ROUTES:
+        if route.method != "GET":
+            assert route.access in {Access.WRITE, Access.ADMIN}, route.name
+
+
+def test_the_document_is_openapi(document):
+    package = Path(find_spec("schemathesis").origin).parent
+    bundled = [path for path in package.rglob("*.json") if "3.1" in path.name or "31" in path.name]
+    for path in bundled:
+        schema = json.loads(path.read_text())
+        if "openapi" in schema.get("properties", {}):
+            validator_for(schema).validate(document)
+    assert document["openapi"].startswith("3.1")
+
+
+def test_its_schemas_are_json_schemas_and_its_references_lead_somewhere(document):
+    schemas = document["components"]["schemas"]
+    for schema in schemas.values():
+        jsonschema.Draft202012Validator.check_schema(schema)
+    for reference in references(document):
+        assert reference.removeprefix("#/components/schemas/") in schemas
+
+
+def test_models_are_described_by_their_own_words(document):
+    machine = document["components"]["schemas"]["Machine"]
+    assert "hub user" in machine["properties"]["owner"]["description"]
+    parameters = document["paths"]["/machines"]["get"]["parameters"]
+    assert all("description" in parameter for parameter in parameters)
+
+
+async def test_the_served_document_is_this_one(served, document):
+    async with served.http() as http:
+        assert (await http.get("/openapi.json")).json() == document
+
+
+async def test_answers_fit_their_schemas(served, document):
+    async with served.http(HUB_TOKEN) as http:
+        for route in ROUTES:
+            if route.method != "GET" or isinstance(route.result, str):
+                continue
+            path = route.path.replace("{id}", {"machines": "m-alice", "operations": "o-1", "volumes": "v-alice",
+                                               "hosts": "local"}.get(route.path.split("/")[1], "default"))  # fmt: skip
+            response = await http.get(path)
+            content = document["paths"][route.path]["get"]["responses"]["200"]["content"]
+            schema = {**content["application/json"]["schema"], "components": document["components"]}
+            jsonschema.validate(response.json(), schema)
+
+
+class Recorder:
+    """Answers calls without sending them and remembers what they were."""
+
+    def __init__(self):
+        self.calls = set()
+
+    def send(self, call):
+        self.calls.add((call.method, re.sub(r"/ID\b", "/{id}", call.path)))
+        if isinstance(call.result, type) and issubclass(call.result, models.Operation):
+            raise InterruptedError
+        raise InterruptedError
+
+
+def test_the_client_has_a_verb_for_every_route_and_no_other():
+    from cernvmapi import client as clients  # noqa: PLC0415
+
+    recorder = Recorder()
+    for name, group in vars(cernvmapi.verbs).items():
+        if not name.endswith("Verbs"):
+            continue
+        made = next(cls for cls in vars(clients).values() if isinstance(cls, type) and cls.__bases__[0] is group
+                    and not cls.__name__.startswith("Async"))(recorder)  # fmt: skip
+        for attribute, value in vars(group).items():
+            if not isinstance(value, verb):
+                continue
+            arguments = {"get": ["ID"], "delete": ["ID"], "cancel": ["ID"], "wait": ["ID"], "console": ["ID"],
+                         "start": ["ID"], "shutdown": ["ID"], "poweroff": ["ID"], "reboot": ["ID"],
+                         "put_session": ["ID", models.Session()]}.get(attribute, [])  # fmt: skip
+            with pytest.raises(InterruptedError):
+                getattr(made, attribute)(*arguments)
+    own = {("GET", path) for path in ("/events", "/health", "/metrics", "/openapi.json")}
+    assert recorder.calls | own == {(route.method, route.path) for route in ROUTES}
+
+
+@pytest.mark.parametrize("token", [None, "alice-read", "alice-write", "carol-admin", HUB_TOKEN],
+                         ids=["anonymous", "read", "write", "admin", "hub"])  # fmt: skip
+async def test_whatever_is_sent_the_controller_makes_no_mistake(served, token):
+    """Schemathesis sends what the document allows and what it does not; no answer is a 5xx of our own."""
+    from tests.unit.web.fuzzing import fuzz  # noqa: PLC0415
+
+    # In a thread: schemathesis is sync, and the server runs in this loop.
+    failures = await asyncio.to_thread(fuzz, served.url, token)
+    assert failures == []
