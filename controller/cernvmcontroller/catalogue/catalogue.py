@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 import structlog
 
 from cernvmapi.errors import Invalid, NotFound
-from cernvmapi.models import Appliance
 from cernvmcontroller.catalogue.manifest import Manifest, load_manifest, verify
 from cernvmcontroller.store import Actor, Store, appliances
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from cernvmapi.models import Appliance
 
 _log = structlog.get_logger(__name__)
 
@@ -59,11 +63,11 @@ class Catalogue:
         visible = [key for key, manifest in known.items() if not manifest.appliance.hidden]
         default = self._default or (visible[0] if visible else None)
         if default is not None and default not in known:
-            raise Invalid(f"The default appliance {default} is not among those configured: {', '.join(known)}.")
-        self._known = {
-            key: Manifest(
-                msgspec.structs.replace(manifest.appliance, default=key == default), manifest.image
+            raise Invalid(
+                f"The default appliance {default} is not among those configured: {', '.join(known)}."
             )
+        self._known = {
+            key: Manifest(msgspec.structs.replace(manifest.appliance, default=key == default), manifest.image)
             for key, manifest in known.items()
         }
         async with self._store.write(Actor.system(), "catalogue.load", "appliances", audit=False) as tx:
@@ -119,3 +123,8 @@ class Catalogue:
             except OSError as error:
                 raise Invalid(f"The image of {appliance_id} cannot be read: {error}") from None
         return manifest
+
+    def has_agent(self, appliance_id: str) -> bool:
+        """Return whether our agent is inside; False for an appliance that is not configured any more."""
+        manifest = self._known.get(appliance_id)
+        return manifest is not None and manifest.appliance.agent_protocol is not None

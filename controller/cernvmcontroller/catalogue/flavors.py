@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from cernvmapi.errors import Invalid
 from cernvmapi.models import Flavor
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
 
 DEFAULT_FLAVORS: list[dict[str, Any]] = [
     {
@@ -65,7 +67,9 @@ def load_flavors(entries: Sequence[Mapping[str, Any]], default: str | None = Non
         flavors[flavor.id] = flavor
     if not flavors:
         raise Invalid("There is no flavor; configure at least one.")
-    chosen = default or next((flavor.id for flavor in flavors.values() if flavor.default), next(iter(flavors)))
+    chosen = default or next(
+        (flavor.id for flavor in flavors.values() if flavor.default), next(iter(flavors))
+    )
     if chosen not in flavors:
         raise Invalid(f"The default flavor {chosen} does not exist; there are {', '.join(flavors)}.")
     return {

@@ -47,7 +47,9 @@ def load_manifest(path: Path) -> Manifest:
     try:
         size = image.stat().st_size
     except OSError:
-        raise Invalid(f"The image {image} of the appliance {appliance.id} is missing; build it again.") from None
+        raise Invalid(
+            f"The image {image} of the appliance {appliance.id} is missing; build it again."
+        ) from None
     if size != appliance.size:
         raise Invalid(
             f"The image {image} has {size} bytes and its manifest says {appliance.size}; build it again."
@@ -83,6 +85,8 @@ def verify(image: Path, sha256: str, stamps: Path) -> None:
         while chunk := file.read(_CHUNK):
             digest.update(chunk)
     if digest.hexdigest() != sha256:
-        raise Invalid(f"The image {image} is damaged: its digest is not the one in its manifest. Build it again.")
+        raise Invalid(
+            f"The image {image} is damaged: its digest is not the one in its manifest. Build it again."
+        )
     stamps.mkdir(parents=True, exist_ok=True)
     stamp.write_text(json.dumps(seen))

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
 from io import BytesIO
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import yaml
 from pycdlib import PyCdlib
 
 from cernvmapi.errors import Invalid
-from cernvmcontroller.context.compose import Context
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from cernvmcontroller.context.compose import Context
 
 
 def nocloud(context: Context) -> bytes:

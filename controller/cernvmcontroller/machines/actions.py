@@ -52,9 +52,7 @@ def actions(status: Status, power: Power, *, protected: bool = False) -> list[st
     """Return the verbs that are valid now, in the order in which they are offered."""
     if power is Power.UNKNOWN:
         return []
-    return [
-        action.value for action in _VALID[status] if not (protected and action is Action.DELETE)
-    ]
+    return [action.value for action in _VALID[status] if not (protected and action is Action.DELETE)]
 
 
 def check(action: Action, status: Status, power: Power, *, protected: bool = False) -> bool:

@@ -10,7 +10,7 @@ import asyncio
 import itertools
 import time
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import structlog
 
@@ -18,7 +18,9 @@ from cernvmapi.errors import CernVMError
 from cernvmcontroller.hypervisor.interface import ByteStream
 from cernvmcontroller.machines import agentwire as wire
 from cernvmcontroller.machines.console import readable
-from cernvmcontroller.machines.sessions import Held
+
+if TYPE_CHECKING:
+    from cernvmcontroller.machines.sessions import Held
 
 _log = structlog.get_logger(__name__)
 _GARBAGE_LOGGED = 5
@@ -56,6 +58,8 @@ class AgentLink:
         """The agent's protocol version where it is not ours."""
         self.port: int | None = None
         self.garbage = 0
+        self._offered: str | None = None
+        """Id of a session that is being delivered: what the agent says of it may come before its reply."""
         self._opener = opener
         self._changed = changed
         self._retry = retry
@@ -75,9 +79,27 @@ class AgentLink:
         await asyncio.gather(self._task, return_exceptions=True)
 
     async def deliver(self, held: Held, *, home: bool, seconds: float = 30) -> str | None:
-        """Give the agent a session; return why it refused, None where it took it."""
+        """Give the agent a session; return why it refused, None where it took it.
+
+        Raises `ConnectionError` like `ask`.
+        """
         session = held.session
-        refused = await self.ask(
+        if self.session != held.id:
+            self.failed = self.exited = self.phase = self.port = None
+        self._offered = held.id
+        try:
+            refused = await self._deliver(held, session, home=home, seconds=seconds)
+            if refused is None and self.session != held.id:
+                self.session, self.state = held.id, "starting"
+        finally:
+            self._offered = None
+        if refused is None and self.state != "ready":
+            # It may have been delivered before: then the agent says nothing new by itself.
+            await self._send(wire.encode("query"))
+        return refused
+
+    async def _deliver(self, held: Held, session: Session, *, home: bool, seconds: float) -> str | None:
+        return await self.ask(
             "session",
             seconds,
             session=held.id,
@@ -88,10 +110,6 @@ class AgentLink:
             home={"serial": "home", "mount": "/home/cernvm"} if home else None,
             wait_for_context=True,
         )
-        if refused is None and self.session != held.id:
-            self.session, self.state = held.id, "starting"
-            self.failed = self.exited = self.phase = self.port = None
-        return refused
 
     async def ask(self, kind: Any, seconds: float, **fields: Any) -> str | None:
         """Send a request and wait for the agent's reply.
@@ -100,6 +118,11 @@ class AgentLink:
         -------
         str or None
             Why it was refused or not answered; None where it was done.
+
+        Raises
+        ------
+        ConnectionError
+            The channel is closed, so nobody knows whether it was done.
         """
         number = next(self._ids)
         reply: asyncio.Future[wire.Reply] = asyncio.get_running_loop().create_future()
@@ -110,8 +133,6 @@ class AgentLink:
                 said = await reply
         except TimeoutError:
             return f"The agent did not answer within {seconds:g} s."
-        except ConnectionError as error:
-            return f"The agent's channel is closed: {error}"
         finally:
             self._replies.pop(number, None)
         return None if said.ok else readable((said.error or "The agent gave no reason.").encode())
@@ -149,17 +170,18 @@ class AgentLink:
             await stream.close()
 
     async def _hear(self, message: wire.Message | wire.Garbage) -> None:
+        expected = self._offered or self.session
         match message:
             case wire.Hello():
                 await self._greet(message)
             case wire.PhaseSaid():
                 self.phase = message
-            case wire.Ready(session=session, port=port) if session == self.session:
-                self.state, self.port = "ready", port
-            case wire.Failed(session=session) if session in (None, self.session):
-                self.state, self.failed = "failed", message
-            case wire.Exited(session=session) if session == self.session:
-                self.state, self.exited = "exited", message
+            case wire.Ready(session=session, port=port) if session == expected:
+                self.session, self.state, self.port = session, "ready", port
+            case wire.Failed(session=session) if session in (None, expected):
+                self.session, self.state, self.failed = session or self.session, "failed", message
+            case wire.Exited(session=session) if session is not None and session == expected:
+                self.session, self.state, self.exited = session, "exited", message
             case wire.Reply(id=number):
                 reply = self._replies.get(number)
                 if reply is not None and not reply.done():
@@ -168,7 +190,9 @@ class AgentLink:
             case wire.Garbage(reason=reason):
                 self.garbage += 1
                 if self.garbage <= _GARBAGE_LOGGED:
-                    _log.warning("the agent says what is no message", machine=self.machine, reason=reason[:200])
+                    _log.warning(
+                        "the agent says what is no message", machine=self.machine, reason=reason[:200]
+                    )
                 return
             case _:
                 _log.debug("a message of another session", machine=self.machine, kind=type(message).__name__)

@@ -7,12 +7,16 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING
 
 import structlog
 
 from cernvmapi.errors import CernVMError
-from cernvmcontroller.hypervisor.interface import ByteStream
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from cernvmcontroller.hypervisor.interface import ByteStream
 
 LIMIT = 64 * 1024
 _RETRY = 2.0
@@ -68,20 +72,24 @@ class Consoles:
         """Read the machine's console until `leave`; opened again where the stream ends. Idempotent."""
         if machine not in self._readers:
             self._rings.setdefault(machine, Ring())
-            self._readers[machine] = asyncio.create_task(self._read(machine, opener), name=f"console {machine}")
+            self._readers[machine] = asyncio.create_task(
+                self._read(machine, opener), name=f"console {machine}"
+            )
 
     def restart(self, machine: str) -> None:
         """Forget what an earlier boot wrote."""
         self._rings[machine] = Ring()
 
-    async def leave(self, machine: str, *, forget: bool = False) -> None:
-        """Stop reading; what was read is kept unless `forget`."""
+    async def leave(self, machine: str) -> None:
+        """Stop reading; what was read is kept."""
         reader = self._readers.pop(machine, None)
         if reader is not None:
             reader.cancel()
             await asyncio.gather(reader, return_exceptions=True)
-        if forget:
-            self._rings.pop(machine, None)
+
+    def forget(self, machine: str) -> None:
+        """Drop what was read of a machine that is gone."""
+        self._rings.pop(machine, None)
 
     def text(self, machine: str) -> tuple[str, bool]:
         """Return what is kept of a console, and whether there was more."""

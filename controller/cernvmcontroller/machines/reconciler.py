@@ -84,7 +84,7 @@ class Reconciler:
                 job = self._jobs[machine] = Job()
                 try:
                     good = await self._work(machine, job)
-                except Exception:
+                except Exception:  # noqa: BLE001 - one machine's trouble must not end the queue
                     _log.exception("reconciling failed", machine=machine)
                     good = False
                 finally:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
-from cernvmapi.models import Session
 from cernvmcontroller.naming import new_id
+
+if TYPE_CHECKING:
+    from cernvmapi.models import Session
 
 
 @dataclass(frozen=True)

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from cernvmapi.errors import NoRoom
-from cernvmcontroller.placement.candidate import Candidate, Wish
 from cernvmcontroller.placement.filters import FILTERS, Filter
 from cernvmcontroller.placement.weighers import weigh
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from cernvmcontroller.placement.candidate import Candidate, Wish
 
 
 @dataclass(frozen=True)

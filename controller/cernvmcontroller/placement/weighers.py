@@ -35,7 +35,7 @@ WEIGHERS: tuple[tuple[float, Weigher], ...] = (
     (10.0, accelerated),
     (2.0, free_memory),
     (1.0, free_processors),
-    (1.0, base_present),
+    (0.05, base_present),  # it is copied once, a full host stays full
 )
 
 

@@ -1,0 +1,104 @@
+"""Hosts as a site configures them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+from urllib.parse import urlsplit, urlunsplit
+
+import msgspec
+from msgspec import Meta
+
+from cernvmapi.errors import Invalid
+from cernvmapi.models import Level, Slug
+from cernvmcontroller.hypervisor.interface import FilterSpec, NetworkSpec, PoolSpec
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+
+class _Entry(msgspec.Struct, forbid_unknown_fields=True):
+    name: Slug
+    uris: Annotated[list[str], Meta(min_length=1, max_length=1)]
+    level: Level = Level.NOTEBOOK
+    pool: Slug | None = None
+    pool_path: str | None = None
+    shared: bool = False
+    acceleration: Literal["auto", "kvm", "qemu"] = "auto"
+    maintenance: bool = False
+    labels: dict[str, str] = msgspec.field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class HostSpec:
+    """A host, with what shall exist on it."""
+
+    name: str
+    uri: str
+    pool: PoolSpec
+    network: NetworkSpec
+    filter: FilterSpec
+    level: Level = Level.NOTEBOOK
+    shared: bool = False
+    acceleration: str = "auto"
+    """``auto``: probed; ``kvm`` or ``qemu``: known by who configured it."""
+    maintenance: bool = False
+    labels: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def shown_uri(self) -> str:
+        """The connection URI without credentials."""
+        parts = urlsplit(self.uri)
+        return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2], query=""))
+
+
+def load_hosts(
+    entries: Sequence[Mapping[str, Any]], *, pool: PoolSpec, network: NetworkSpec, filter_: FilterSpec
+) -> list[HostSpec]:
+    """Return the configured hosts.
+
+    Parameters
+    ----------
+    entries
+        ``name`` and ``uris`` (one of them), and where a host differs: ``level``, ``pool``, ``pool_path``,
+        ``shared``, ``acceleration``, ``maintenance``, ``labels``.
+    pool, network, filter_
+        What exists on a host that says nothing else.
+
+    Raises
+    ------
+    Invalid
+        An entry is not valid, or two hosts would share what is not shared.
+    """
+    hosts: dict[str, HostSpec] = {}
+    pools: dict[str, HostSpec] = {}
+    for raw in entries:
+        try:
+            entry = msgspec.convert(dict(raw), _Entry)
+        except msgspec.ValidationError as error:
+            raise Invalid(f"The host {dict(raw).get('name', '?')} is not configured well: {error}") from None
+        name = entry.pool or pool.name
+        spec = HostSpec(
+            name=entry.name,
+            uri=entry.uris[0],
+            pool=PoolSpec(
+                name, entry.pool_path or (pool.path if name == pool.name else f"{pool.path}-{name}")
+            ),
+            network=network,
+            filter=filter_,
+            level=entry.level,
+            shared=entry.shared,
+            acceleration=entry.acceleration,
+            maintenance=entry.maintenance,
+            labels=entry.labels,
+        )
+        if spec.name in hosts:
+            raise Invalid(f"Two hosts have the name {spec.name}; give each its own.")
+        other = pools.get(name)
+        if other is not None and not (other.shared and spec.shared):
+            raise Invalid(
+                f"The hosts {other.name} and {spec.name} both have the storage pool {name}: say shared=True on "
+                "both if it is the same storage, else give each a pool of its own."
+            )
+        hosts[spec.name] = pools[name] = spec
+    return list(hosts.values())

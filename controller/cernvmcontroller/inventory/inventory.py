@@ -1,0 +1,337 @@
+"""The hosts of the hub: attached from the configuration, watched, and told of in the database."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+import structlog
+
+from cernvmapi.errors import HostUnreachable, NotFound
+from cernvmapi.models import Flavor, Host, Network, Pool, VolumeKind
+from cernvmcontroller import naming
+from cernvmcontroller.hypervisor.interface import Hypervisor
+from cernvmcontroller.inventory.hostlink import HostLink
+from cernvmcontroller.placement import Candidate
+from cernvmcontroller.store import Actor, Store, addresses, volumes
+from cernvmcontroller.store import inventory as rows
+from cernvmcontroller.store.tables import HostRow, MetaRow, NetworkRow, PoolRow
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from sqlalchemy.ext.asyncio import AsyncSession
+
+    from cernvmcontroller.inventory.hostspec import HostSpec
+
+_log = structlog.get_logger(__name__)
+_MIB = 1024 * 1024
+
+Opener = Callable[[str], Hypervisor]
+HostHook = Callable[[HostLink], Awaitable[None]]
+
+
+class Inventory:
+    """The hosts, and what is on them.
+
+    Parameters
+    ----------
+    store
+        Where they are listed.
+    specs
+        The configured hosts.
+    opener
+        Returns the hypervisor of a connection URI.
+    flavors
+        By id, in the site's order.
+    probe_image
+        A tiny guest with a 64-bit kernel: how it is found out whether KVM really runs machines.
+    slots
+        How many machines may be made on a host at the same time.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        specs: Sequence[HostSpec],
+        opener: Opener,
+        *,
+        flavors: Mapping[str, Flavor],
+        probe_image: Path | None = None,
+        slots: int = 8,
+    ) -> None:
+        self._store = store
+        self._specs = specs
+        self._opener = opener
+        self._flavors = flavors
+        self._probe_image = probe_image
+        self._slots = slots
+        self.links: dict[str, HostLink] = {}
+        self._looked: set[str] = set()
+        self._settled = asyncio.Event()
+
+    async def start(self, *, came: HostHook, went: HostHook, happened: Callable[[str], None]) -> None:
+        """Write down what is configured and attach the hosts in the background.
+
+        Parameters
+        ----------
+        came, went, happened
+            See `HostLink.attach`; called after the database says so too.
+        """
+        async with self._store.write(Actor.system(), "inventory.load", "hosts", audit=False) as tx:
+            now = datetime.now(UTC)
+            for row in await rows.hosts(tx.session):
+                gone = row.id not in {spec.name for spec in self._specs}
+                reason = "not configured any more" if gone else "not connected yet"
+                await rows.put_host(
+                    tx, HostRow(id=row.id, alive=False, unknown_since=row.unknown_since or now, reason=reason)
+                )
+            for spec in self._specs:
+                await rows.put_host(
+                    tx,
+                    HostRow(
+                        id=spec.name,
+                        name=spec.name,
+                        uris=[spec.shown_uri],
+                        level=spec.level,
+                        maintenance=spec.maintenance,
+                        labels=spec.labels,
+                        alive=False,
+                        reason="not connected yet",
+                    ),
+                )
+            for name, group in _grouped(self._specs, lambda spec: spec.network.name).items():
+                network = group[0].network
+                await rows.put_network(
+                    tx,
+                    NetworkRow(
+                        id=name,
+                        name=name,
+                        cidr=str(network.cidr),
+                        gateway=str(network.gateway),
+                        bridge=network.bridge,
+                        addresses=network.hosts,
+                    ),
+                    [spec.name for spec in group],
+                )
+            for name, group in _grouped(self._specs, lambda spec: spec.pool.name).items():
+                await rows.put_pool(
+                    tx,
+                    PoolRow(id=name, name=name, path=group[0].pool.path, shared=group[0].shared, alive=False),
+                    [spec.name for spec in group],
+                )
+
+        async def host_came(link: HostLink) -> None:
+            await self._alive(link)
+            await came(link)
+            self._look(link)
+
+        async def host_went(link: HostLink) -> None:
+            await self._unknown(link)
+            await went(link)
+            self._look(link)
+
+        if not self._specs:
+            self._settled.set()
+        for spec in self._specs:
+            link = self.links[spec.name] = HostLink(spec, self._opener(spec.uri), self._slots)
+            link.attach(came=host_came, went=host_went, happened=happened)
+
+    async def close(self) -> None:
+        """Disconnect from all hosts; machines go on."""
+        await asyncio.gather(*(link.close() for link in self.links.values()))
+
+    async def settled(self, seconds: float) -> None:
+        """Wait until every host was tried once, at most so many seconds."""
+        try:
+            async with asyncio.timeout(seconds):
+                await self._settled.wait()
+        except TimeoutError:
+            return
+
+    def link(self, host_id: str | None) -> HostLink:
+        """Return a host that answers.
+
+        Raises
+        ------
+        HostUnreachable
+            It does not answer now, or is not configured any more.
+        """
+        link = self.links.get(host_id or "")
+        if link is None:
+            raise HostUnreachable(f"The host {host_id} is not configured any more; ask an administrator.")
+        if not link.alive:
+            raise HostUnreachable(f"The host {host_id} does not answer: {link.reason}")
+        return link
+
+    def alive(self, host_id: str | None) -> bool:
+        """Return whether a host answers."""
+        link = self.links.get(host_id or "")
+        return link is not None and link.alive
+
+    # --- what the API lists ---
+
+    async def hosts(self) -> list[Host]:
+        """Return the hosts, by name."""
+        async with self._store.read() as session:
+            return await rows.host_models(session)
+
+    async def host(self, host_id: str) -> Host:
+        """Return one host; its id is its name."""
+        async with self._store.read() as session:
+            return await rows.host_model(session, host_id)
+
+    async def networks(self) -> list[Network]:
+        """Return the networks."""
+        async with self._store.read() as session:
+            return await rows.network_models(session)
+
+    async def pools(self) -> list[Pool]:
+        """Return the storage pools."""
+        async with self._store.read() as session:
+            return await rows.pool_models(session)
+
+    async def flavors(self) -> list[Flavor]:
+        """Return the sizes, in the site's order."""
+        return list(self._flavors.values())
+
+    def flavor(self, flavor_id: str | None) -> Flavor:
+        """Return the flavor that was asked for, the default one for None."""
+        if flavor_id is None:
+            return next(flavor for flavor in self._flavors.values() if flavor.default)
+        try:
+            return self._flavors[flavor_id]
+        except KeyError:
+            raise NotFound(f"There is no flavor {flavor_id}; there are {', '.join(self._flavors)}.") from None
+
+    # --- what placement sees ---
+
+    async def candidates(self, session: AsyncSession, reserved_memory_mib: int) -> list[Candidate]:
+        """Return the hosts as placement sees them, within a transaction."""
+        promises = await rows.promised(session)
+        networks = {row.id: row for row in await rows.networks(session)}
+        pools = {row.id: row for row in await rows.pools(session)}
+        bases: dict[str, frozenset[str]] = {}
+        found = []
+        for link in self.links.values():
+            row = await rows.host(session, link.id)
+            network, pool = networks[link.spec.network.name], pools[link.spec.pool.name]
+            if pool.id not in bases:
+                bases[pool.id] = await _bases(session, pool.id)
+            promise = promises.get(link.id, rows.Promise())
+            found.append(
+                Candidate(
+                    id=link.id,
+                    name=row.name,
+                    level=row.level,
+                    alive=link.alive,
+                    maintenance=row.maintenance,
+                    arch=row.arch,
+                    vcpus=row.cpus,
+                    memory_mib=max(0, row.memory_mib - reserved_memory_mib),
+                    vcpus_promised=promise.vcpus,
+                    memory_promised_mib=promise.memory_mib,
+                    machines=promise.machines,
+                    disk_free_mib=pool.available_mib if pool.capacity_mib else None,
+                    addresses_free=network.addresses - await addresses.used(session, network.id),
+                    acceleration=link.known_acceleration(),
+                    bases=bases[pool.id],
+                )
+            )
+        return found
+
+    async def measure(self, link: HostLink) -> None:
+        """Write down how much room a host's pool has now."""
+        state = await link.hypervisor.pool(link.spec.pool.name)
+        async with self._store.write(Actor.system(), "pool.measure", "pools", audit=False) as tx:
+            await rows.put_pool(
+                tx,
+                PoolRow(
+                    id=link.spec.pool.name,
+                    capacity_mib=state.capacity // _MIB,
+                    available_mib=state.available // _MIB,
+                    alive=True,
+                ),
+                await self._pool_hosts(link),
+            )
+
+    # --- hosts that come and go ---
+
+    def _look(self, link: HostLink) -> None:
+        self._looked.add(link.id)
+        if self._looked >= set(self.links):
+            self._settled.set()
+
+    async def _pool_hosts(self, link: HostLink) -> list[str]:
+        return [spec.name for spec in self._specs if spec.pool.name == link.spec.pool.name]
+
+    async def _alive(self, link: HostLink) -> None:
+        seen = link.capabilities
+        if seen is None:
+            return
+        key = f"acceleration {seen.host_uuid} {seen.hypervisor_version}"
+        async with self._store.read() as session:
+            remembered = await session.get(MetaRow, key)
+        if link.spec.acceleration != "auto":
+            link.settle_acceleration(link.spec.acceleration)
+        elif "kvm" not in seen.domain_types:
+            link.settle_acceleration("qemu")
+        elif remembered is not None:
+            link.settle_acceleration(remembered.value)
+        async with self._store.write(Actor.system(), "host.came", f"host/{link.id}", audit=False) as tx:
+            await rows.put_host(
+                tx,
+                HostRow(
+                    id=link.id,
+                    alive=True,
+                    unknown_since=None,
+                    reason="",
+                    host_uuid=seen.host_uuid,
+                    arch=seen.arch,
+                    cpu_model=seen.cpu_model,
+                    cpus=seen.cpus,
+                    memory_mib=seen.memory_mib,
+                    libvirt_version=seen.libvirt_version,
+                    hypervisor_version=seen.hypervisor_version,
+                    acceleration=link.known_acceleration(),
+                ),
+            )
+        await self.measure(link)
+        _log.info("host answers", host=link.id, acceleration=link.known_acceleration())
+        if link.known_acceleration() is None:
+
+            async def remember(found: str, proven: bool) -> None:
+                async with self._store.write(
+                    Actor.system(), "host.probed", f"host/{link.id}", audit=False
+                ) as tx:
+                    if proven:
+                        await tx.session.merge(MetaRow(key=key, value=found))
+                    await rows.put_host(tx, HostRow(id=link.id, acceleration=found))
+
+            link.probe(self._probe_image, remember)
+
+    async def _unknown(self, link: HostLink) -> None:
+        async with self._store.write(Actor.system(), "host.went", f"host/{link.id}", audit=False) as tx:
+            row = await rows.host(tx.session, link.id)
+            since = row.unknown_since or datetime.now(UTC)
+            await rows.put_host(tx, HostRow(id=link.id, alive=False, unknown_since=since, reason=link.reason))
+            if not any(self.alive(name) for name in await self._pool_hosts(link)):
+                await rows.put_pool(
+                    tx, PoolRow(id=link.spec.pool.name, alive=False), await self._pool_hosts(link)
+                )
+        _log.warning("host does not answer", host=link.id, reason=link.reason)
+
+
+def _grouped(specs: Sequence[HostSpec], key: Callable[[HostSpec], str]) -> dict[str, list[HostSpec]]:
+    groups: dict[str, list[HostSpec]] = {}
+    for spec in specs:
+        groups.setdefault(key(spec), []).append(spec)
+    return groups
+
+
+async def _bases(session: AsyncSession, pool: str) -> frozenset[str]:
+    page = await volumes.page(session, volumes.VolumeQuery(kind=VolumeKind.BASE, pool=pool, limit=500))
+    names = (naming.parse_volume(row.name) for row in page.rows)
+    return frozenset(name.id for name in names if name is not None)

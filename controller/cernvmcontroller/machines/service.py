@@ -1,0 +1,201 @@
+"""The machines as the API sees them: every verb changes rows and has the reconciler do the rest."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from cernvmapi.errors import Conflict, Invalid, NotFound
+from cernvmapi.models import (
+    Console,
+    Machine,
+    MachineCreate,
+    Operation,
+    OperationStatus,
+    Page,
+    Session,
+    Status,
+)
+from cernvmcontroller.machines import verbs
+from cernvmcontroller.machines.actions import Action, check
+from cernvmcontroller.machines.birth import Birth
+from cernvmcontroller.machines.ledger import changed, to_model
+from cernvmcontroller.store import Actor, Store, Transaction, inventory, machines, operations
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection
+
+    from cernvmcontroller.machines.workshop import Workshop
+    from cernvmcontroller.store.tables import MachineRow, OperationRow
+
+
+class Machines:
+    """The machines and what can be done to them.
+
+    Parameters
+    ----------
+    store
+        Where their rows are.
+    workshop
+        What the reconciler works with too.
+    interrupt
+        Has the reconciler leave what it does with a machine and look at it anew.
+    """
+
+    def __init__(self, store: Store, workshop: Workshop, interrupt: Callable[[str], None]) -> None:
+        self._store = store
+        self._shop = workshop
+        self._interrupt = interrupt
+        self._birth = Birth(store, workshop)
+
+    # --- look ---
+
+    async def get(self, machine_id: str) -> Machine:
+        """Return one machine."""
+        async with self._store.read() as session:
+            return to_model(await machines.get(session, machine_id))
+
+    async def page(
+        self,
+        *,
+        owner: str | None = None,
+        status: Collection[Status] = (),
+        host: str | None = None,
+        search: str | None = None,
+        sort: str = "-created",
+        limit: int = 100,
+        cursor: str | None = None,
+    ) -> Page[Machine]:
+        """Return one page of the machines that fit all filters."""
+        wanted = machines.MachineQuery(
+            owner=owner,
+            statuses=tuple(status),
+            host=host,
+            search=search,
+            sort=sort,
+            limit=limit,
+            cursor=cursor,
+        )
+        async with self._store.read() as session:
+            found = await machines.page(session, wanted)
+        return Page(
+            items=[to_model(row) for row in found.rows],
+            total=found.total,
+            next=found.next,
+            event_id=found.event_id,
+        )
+
+    async def console(self, machine_id: str) -> Console:
+        """Return the end of a machine's serial console: of this boot, or what was kept of the last one."""
+        machine = await self.get(machine_id)
+        text, truncated = self._shop.consoles.text(machine_id)
+        return Console(machine=machine_id, text=text or machine.console_tail or "", truncated=truncated)
+
+    # --- act ---
+
+    async def create(self, actor: Actor, request: MachineCreate, owner: str | None) -> tuple[Machine, bool]:
+        """Return the machine and whether it is new; it has its host and its address."""
+        machine, new = await self._birth.create(actor, request, owner)
+        if request.start:
+            await self.start(actor, machine.id, None)
+            machine = await self.get(machine.id)
+        return machine, new
+
+    async def start(self, actor: Actor, machine_id: str, session: Session | None) -> Operation:
+        """Begin a start; where one runs already, return its operation."""
+        async with self._store.write(actor, "machine.start", f"machine/{machine_id}") as tx:
+            row = await machines.get(tx.session, machine_id)
+            _refuse_session(row, session)
+            operation = await self._start(tx, row, session)
+            answer = operations.to_model(operation)
+        if session is not None:
+            self._shop.sessions.put(machine_id, session)
+        self._shop.poke(machine_id)
+        return answer
+
+    async def _start(self, tx: Transaction, row: MachineRow, session: Session | None) -> OperationRow:
+        if check(Action.START, row.status, row.power):
+            link = self._shop.inventory.link(row.host)
+            host = await inventory.host(tx.session, link.id)
+            settings = self._shop.settings
+            memory = max(0, host.memory_mib - settings.reserved_memory_mib)
+            await inventory.promise(
+                tx,
+                row,
+                link.id,
+                vcpus=int(host.cpus * settings.overcommit.vcpus),
+                memory_mib=int(memory * settings.overcommit.memory),
+            )
+        elif row.status is Status.STARTING:
+            running = await verbs.under_way(tx, row, Action.START, Action.REBOOT)
+            if running is not None:
+                return running
+        else:
+            held = self._shop.sessions.get(row.id)
+            if session is None or (held is not None and held.session == session):
+                return await verbs.begin(tx, row, Action.START, done=True)
+            # It runs for an earlier session of the same server: the agent changes over.
+        verbs.start_row(row)
+        await changed(tx, row)
+        return await verbs.begin(tx, row, Action.START)
+
+    async def shutdown(self, actor: Actor, machine_id: str) -> Operation:
+        """Begin an orderly shutdown."""
+        return await self._end(actor, machine_id, Action.SHUTDOWN)
+
+    async def poweroff(self, actor: Actor, machine_id: str) -> Operation:
+        """Begin to switch the machine off without asking it."""
+        return await self._end(actor, machine_id, Action.POWEROFF)
+
+    async def _end(self, actor: Actor, machine_id: str, action: Action) -> Operation:
+        async with self._store.write(actor, f"machine.{action.value}", f"machine/{machine_id}") as tx:
+            row = await machines.get(tx.session, machine_id)
+            answer = operations.to_model(await verbs.stop(tx, row, action))
+        if answer.status is OperationStatus.RUNNING:
+            self._interrupt(machine_id)
+        return answer
+
+    async def reboot(self, actor: Actor, machine_id: str) -> Operation:
+        """Begin a reboot."""
+        async with self._store.write(actor, "machine.reboot", f"machine/{machine_id}") as tx:
+            answer = operations.to_model(await verbs.reboot(tx, await machines.get(tx.session, machine_id)))
+        self._interrupt(machine_id)
+        return answer
+
+    async def delete(self, actor: Actor, machine_id: str) -> Operation:
+        """Begin to remove the machine and its disk; the home stays."""
+        async with self._store.write(actor, "machine.delete", f"machine/{machine_id}") as tx:
+            answer = operations.to_model(await verbs.delete(tx, await machines.get(tx.session, machine_id)))
+        self._interrupt(machine_id)
+        return answer
+
+    async def cancel_start(self, actor: Actor, machine_id: str, operation_id: str) -> None:
+        """Cancel a start; what it made is removed and the machine is as it was before."""
+        subject = f"machine/{machine_id}"
+        async with self._store.write(
+            actor, "operation.cancel", subject, details={"operation": operation_id}
+        ) as tx:
+            try:
+                row = await machines.get(tx.session, machine_id)
+            except NotFound:
+                raise Conflict("The machine is gone.") from None
+            if not await verbs.cancel_start(tx, row):
+                raise Conflict("The start has ended already.")
+            await operations.finish(tx, operation_id, OperationStatus.CANCELLED)
+        self._interrupt(machine_id)
+
+    async def put_session(self, actor: Actor, machine_id: str, session: Session) -> Machine:
+        """Give the machine's notebook server (again) what it needs."""
+        async with self._store.write(actor, "machine.session", f"machine/{machine_id}") as tx:
+            row = await machines.get(tx.session, machine_id)
+            _refuse_session(row, session)
+            if row.status not in (Status.STARTING, Status.RUNNING):
+                raise Conflict(f"The machine is {row.status.value}; start it with its session.")
+            machine = to_model(row)
+        self._shop.sessions.put(machine_id, session)
+        self._shop.poke(machine_id)
+        return machine
+
+
+def _refuse_session(row: MachineRow, session: Session | None) -> None:
+    if session is not None and not row.notebook:
+        raise Invalid("The machine serves no notebook: it has no use for a session.")

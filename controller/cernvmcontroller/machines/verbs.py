@@ -1,0 +1,113 @@
+"""What each verb does to a machine's row; the reconciler does the rest. Within one transaction each."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from cernvmapi.models import OperationStatus, Phase, PhaseMark, Status, Target
+from cernvmcontroller import naming
+from cernvmcontroller.machines.actions import Action, check
+from cernvmcontroller.machines.ledger import changed, finish_operations
+from cernvmcontroller.machines.stop import Ending
+from cernvmcontroller.store import Transaction, operations
+
+if TYPE_CHECKING:
+    from cernvmcontroller.store.tables import MachineRow, OperationRow
+
+_MESSAGES: dict[Action, str] = {
+    Action.START: "The machine is started",
+    Action.SHUTDOWN: "The machine is shut down",
+    Action.POWEROFF: "The machine is powered off",
+    Action.REBOOT: "The machine is rebooted",
+    Action.DELETE: "The machine is deleted",
+}
+
+
+async def begin(tx: Transaction, row: MachineRow, action: Action, *, done: bool = False) -> OperationRow:
+    """Begin an operation on a machine; `done` where there is nothing to do."""
+    operation = await operations.create(
+        tx,
+        naming.new_id("o"),
+        f"machine.{action.value}",
+        f"machine/{row.id}",
+        owner=row.owner,
+        cancellable=action is Action.START and not done,
+        message=_MESSAGES[action],
+    )
+    if done:
+        return await operations.finish(tx, operation, OperationStatus.SUCCEEDED)
+    return operation
+
+
+async def under_way(tx: Transaction, row: MachineRow, *actions: Action) -> OperationRow | None:
+    """Return the operation on a machine that runs already, if it is one of `actions`."""
+    wanted = {f"machine.{action.value}" for action in actions}
+    running = await operations.running(tx.session, f"machine/{row.id}")
+    return next((operation for operation in reversed(running) if operation.action in wanted), None)
+
+
+def start_row(row: MachineRow) -> None:
+    """Set a machine to be started."""
+    row.status, row.target, row.step = Status.STARTING, Target.RUNNING, None
+    row.error, row.console_tail, row.awaiting_session, row.attempts = None, None, False, 0
+    row.phase, row.progress = Phase.PLACED, 5
+    message = f"The machine goes to the host {row.host}"
+    row.timeline = [PhaseMark(phase=Phase.PLACED, message=message, progress=5, at=datetime.now(UTC))]
+
+
+async def stop(tx: Transaction, row: MachineRow, action: Action) -> OperationRow:
+    """Shut a machine down or power it off; a start that runs is cancelled and undone."""
+    ending = Ending.ORDERLY if action is Action.SHUTDOWN else Ending.POWER_CUT
+    if not check(action, row.status, row.power):
+        if row.status is Status.STOPPING and row.target is Target.RUNNING:
+            row.target = Target.STOPPED  # a reboot becomes a shutdown
+            await finish_operations(tx, row, OperationStatus.CANCELLED)
+            await changed(tx, row)
+            return await begin(tx, row, action)
+        busy = row.status in (Status.STOPPING, Status.DELETING)
+        running = await under_way(tx, row, Action.SHUTDOWN, Action.POWEROFF, Action.DELETE) if busy else None
+        return running or await begin(tx, row, action, done=not busy)
+    if row.status is Status.STARTING:
+        ending = Ending.UNDO
+        await finish_operations(tx, row, OperationStatus.CANCELLED)
+    elif row.step == Ending.UNDO.value:
+        ending = Ending.UNDO
+    elif row.status is Status.STOPPING and row.target is Target.RUNNING:
+        await finish_operations(tx, row, OperationStatus.CANCELLED)
+    row.status, row.target, row.step = Status.STOPPING, Target.STOPPED, ending.value
+    if ending is not Ending.UNDO:
+        row.error, row.console_tail = None, None
+    row.awaiting_session = False
+    await changed(tx, row)
+    return await begin(tx, row, action)
+
+
+async def cancel_start(tx: Transaction, row: MachineRow) -> bool:
+    """Undo a start; return whether there was one."""
+    if row.status is not Status.STARTING:
+        return False
+    row.status, row.target, row.step = Status.STOPPING, Target.STOPPED, Ending.UNDO.value
+    row.awaiting_session = False
+    await changed(tx, row)
+    return True
+
+
+async def reboot(tx: Transaction, row: MachineRow) -> OperationRow:
+    """Shut a machine down and start it again on the same disk."""
+    check(Action.REBOOT, row.status, row.power)
+    start_row(row)
+    row.status, row.step = Status.STOPPING, Ending.ORDERLY.value
+    await changed(tx, row)
+    return await begin(tx, row, Action.REBOOT)
+
+
+async def delete(tx: Transaction, row: MachineRow) -> OperationRow:
+    """Remove a machine, whatever it does."""
+    if not check(Action.DELETE, row.status, row.power, protected=row.protected):
+        return await under_way(tx, row, Action.DELETE) or await begin(tx, row, Action.DELETE)
+    await finish_operations(tx, row, OperationStatus.CANCELLED)
+    row.status, row.target, row.step = Status.DELETING, Target.DELETED, None
+    row.awaiting_session = False
+    await changed(tx, row)
+    return await begin(tx, row, Action.DELETE)

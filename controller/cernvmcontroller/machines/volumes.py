@@ -1,0 +1,86 @@
+"""Volumes as the API sees them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sqlalchemy import select
+
+from cernvmapi.errors import Conflict, HostUnreachable, Malformed
+from cernvmapi.models import Page, Volume, VolumeKind
+from cernvmcontroller import naming
+from cernvmcontroller.store import Actor, Store, volumes
+from cernvmcontroller.store.tables import MachineRow
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from cernvmcontroller.inventory import HostLink, Inventory
+
+
+class Volumes:
+    """The volumes that the hub made."""
+
+    def __init__(self, store: Store, inventory: Inventory) -> None:
+        self._store = store
+        self._inventory = inventory
+
+    async def get(self, volume_id: str) -> Volume:
+        """Return one volume."""
+        async with self._store.read() as session:
+            return volumes.to_model(await volumes.get(session, volume_id))
+
+    async def page(
+        self,
+        *,
+        owner: str | None = None,
+        kind: Collection[VolumeKind] = (),
+        limit: int = 100,
+        cursor: str | None = None,
+    ) -> Page[Volume]:
+        """Return one page, the newest first."""
+        kinds = tuple(kind)
+        if len(kinds) > 1:
+            raise Malformed("Volumes are listed by one kind at a time, or all.")
+        wanted = volumes.VolumeQuery(
+            owner=owner, kind=kinds[0] if kinds else None, limit=limit, cursor=cursor
+        )
+        async with self._store.read() as session:
+            found = await volumes.page(session, wanted)
+        return Page(
+            items=[volumes.to_model(row) for row in found.rows],
+            total=found.total,
+            next=found.next,
+            event_id=found.event_id,
+        )
+
+    async def delete(self, actor: Actor, volume_id: str) -> None:
+        """Delete a home that no machine has, with all that is in it.
+
+        Raises
+        ------
+        Conflict
+            It belongs to a machine, or is no home.
+        """
+        async with self._store.write(actor, "volume.delete", f"volume/{volume_id}") as tx:
+            row = await volumes.get(tx.session, volume_id)
+            if row.kind is not VolumeKind.HOME:
+                raise Conflict(
+                    f"The volume {row.name} is a {row.kind.value}: it goes when nothing needs it any more. "
+                    "Only homes are deleted by hand."
+                )
+            query = select(MachineRow.id).where(MachineRow.home == volume_id)
+            users = [row.machine] if row.machine else list(await tx.session.scalars(query))
+            if users:
+                raise Conflict(f"The home belongs to the machine {users[0]}; delete that one first.")
+        host = self._host(row.pool)
+        await host.hypervisor.delete_volume(row.pool, row.name)
+        await host.hypervisor.delete_volume(row.pool, naming.sidecar_volume(row.id))
+        async with self._store.write(actor, "volume.delete", f"volume/{volume_id}", audit=False) as tx:
+            await volumes.remove(tx, await volumes.get(tx.session, volume_id))
+
+    def _host(self, pool: str) -> HostLink:
+        for link in self._inventory.links.values():
+            if link.spec.pool.name == pool and link.alive:
+                return link
+        raise HostUnreachable(f"No host with the storage pool {pool} answers; try again when one is back.")

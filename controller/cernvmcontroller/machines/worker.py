@@ -1,0 +1,93 @@
+"""What the reconciler does with one machine: look at its row, do the next thing, say what became of it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import structlog
+
+from cernvmapi.errors import CernVMError, HostUnreachable, StartFailed
+from cernvmapi.models import Status
+from cernvmcontroller.machines import watch
+from cernvmcontroller.machines.job import Interrupted, Job
+from cernvmcontroller.machines.start import Start
+from cernvmcontroller.machines.stop import Stop, delete, fail
+
+if TYPE_CHECKING:
+    from cernvmcontroller.machines.workshop import Workshop
+    from cernvmcontroller.store.tables import MachineRow
+
+_log = structlog.get_logger(__name__)
+
+_OURS = "The controller made an error; its log has the details. Ask an administrator."
+
+
+class Worker:
+    """The work of `cernvmcontroller.machines.reconciler.Reconciler`."""
+
+    def __init__(self, workshop: Workshop) -> None:
+        self.shop = workshop
+
+    async def __call__(self, machine: str, job: Job) -> bool:
+        """Move one machine on; False where it shall be tried again after a pause."""
+        row = await self.shop.ledger.get(machine)
+        if row is None:
+            await self.shop.leave(machine)
+            return True
+        if row.host is not None and not self.shop.inventory.alive(row.host):
+            return True  # looked at again when the host answers
+        try:
+            await self._move(row, job)
+        except Interrupted:
+            self.shop.poke(machine)
+        except HostUnreachable as error:
+            return await self._unreachable(row, error)
+        except CernVMError as error:
+            return await self._refused(row, error)
+        except Exception:  # noqa: BLE001 - a machine must not hang in "starting" because we erred
+            _log.exception("a step failed", machine=machine, status=row.status)
+            return await self._refused(
+                row,
+                StartFailed("The controller made an error; its log has the details. Ask an administrator."),
+            )
+        return True
+
+    async def _move(self, row: MachineRow, job: Job) -> None:
+        match row.status:
+            case Status.STARTING:
+                await Start(self.shop, row, job).run()
+            case Status.STOPPING:
+                await Stop(self.shop, row, job).run()
+            case Status.DELETING:
+                await delete(self.shop, row)
+            case Status.RUNNING:
+                await watch.look(self.shop, row)
+            case Status.PENDING | Status.STOPPED | Status.FAILED:
+                await watch.settle(self.shop, row)
+
+    async def _unreachable(self, row: MachineRow, error: HostUnreachable) -> bool:
+        """Wait for the host; give a start up whose host answers to everything but this."""
+        if not self.shop.inventory.alive(row.host):
+            await self.shop.leave(row.id)
+            return True
+        return await self._refused(row, error, patient=True)
+
+    async def _refused(self, row: MachineRow, error: CernVMError, *, patient: bool = False) -> bool:
+        """Fail a start; try everything else again, for there is no other way than to the end."""
+        _log.warning("a step failed", machine=row.id, status=row.status, step=row.step, reason=error.detail)
+        try:
+            async with self.shop.ledger.change(row.id, status=row.status) as (_, current):
+                current.attempts += 1
+                attempts = current.attempts
+        except Interrupted:
+            self.shop.poke(row.id)
+            return True
+        if row.status is not Status.STARTING:
+            return False
+        if patient and attempts < self.shop.settings.max_attempts:
+            return False
+        try:
+            await fail(self.shop, row.id, error, status=Status.STARTING)
+        except Interrupted:
+            self.shop.poke(row.id)
+        return True

@@ -1,0 +1,67 @@
+"""What the steps of a machine's life work with."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from cernvmcontroller import naming
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from cernvmcontroller.catalogue import Catalogue
+    from cernvmcontroller.inventory import HostLink, Inventory
+    from cernvmcontroller.machines.agentlink import AgentLink, AgentLinks
+    from cernvmcontroller.machines.console import Consoles
+    from cernvmcontroller.machines.ledger import Ledger
+    from cernvmcontroller.machines.sessions import Sessions
+    from cernvmcontroller.machines.settings import Settings
+    from cernvmcontroller.machines.uploads import Uploads
+    from cernvmcontroller.store.tables import MachineRow
+
+
+@dataclass(frozen=True)
+class Workshop:
+    """One for each controller."""
+
+    hub_id: str
+    settings: Settings
+    ledger: Ledger
+    inventory: Inventory
+    catalogue: Catalogue
+    uploads: Uploads
+    consoles: Consoles
+    links: AgentLinks
+    sessions: Sessions
+    poke: Callable[[str], None]
+    """Has a machine looked at."""
+
+    def domain_name(self, machine: str) -> str:
+        """Return the name of a machine's domain."""
+        return naming.domain_name(self.settings.hub_name, machine)
+
+    def follow(self, row: MachineRow, host: HostLink) -> AgentLink | None:
+        """Read a running machine's console and talk with its agent; idempotent.
+
+        Returns
+        -------
+        AgentLink or None
+            None for an appliance without our agent.
+        """
+        uuid, machine = row.uuid, row.id
+        self.consoles.follow(machine, lambda: host.hypervisor.open_console(uuid))
+        if not self.has_agent(row):
+            return None
+        return self.links.open(
+            machine, lambda: host.hypervisor.open_channel(uuid), lambda: self.poke(machine)
+        )
+
+    def has_agent(self, row: MachineRow) -> bool:
+        """Return whether a machine's appliance has our agent; one that serves a notebook must."""
+        return row.notebook or self.catalogue.has_agent(row.appliance)
+
+    async def leave(self, machine: str) -> None:
+        """Hang up on a machine that does not run any more."""
+        await self.links.leave(machine)
+        await self.consoles.leave(machine)
