@@ -8,6 +8,7 @@ baseline has no work to do that is not QEMU's or the guest's.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import subprocess
 import tempfile
@@ -138,7 +139,8 @@ def converse(held: dict[str, Any]) -> None:
             _converse(stream, held)
         finally:
             watch.cancel()
-            stream.abort()
+            with contextlib.suppress(libvirt.libvirtError):  # it is closed already
+                stream.abort()
     finally:
         connection.close()
 
