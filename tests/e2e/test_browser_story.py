@@ -55,9 +55,12 @@ def picture(page: Page, name: str) -> None:
 
 def run_cell(page: Page, code: str) -> None:
     """Type code into the notebook's last cell and run it."""
+    # What is run before the kernel is connected, JupyterLab forgets.
+    expect(page.get_by_role("button", name=re.compile(r"\| Idle$"))).to_be_visible(timeout=PAGE)
     editor = page.locator(".jp-Notebook .jp-CodeCell .cm-content").last
     editor.click()
     page.keyboard.insert_text(code)
+    expect(editor).to_contain_text(code[:20])
     page.keyboard.press("Shift+Enter")
 
 
@@ -114,10 +117,13 @@ class TestAPhysicistsDay:
     def test_the_notebook_is_saved(self, physicist: Person, page: Page) -> None:
         page.keyboard.press("Control+s")
         # JupyterLab asks for a name when a new notebook is saved for the first time.
-        page.locator(".jp-Dialog").get_by_role("button", name="Rename").click()
-        name = "Untitled.ipynb"
-        expect(page.locator(f".jp-DirListing-item[title*='{name}']")).to_be_visible()
-        assert name in [entry["name"] for entry in physicist.notebook("GET", "contents").json()["content"]]
+        dialog = page.locator(".jp-Dialog")
+        dialog.locator("input[type=text]").fill("higgs.ipynb")
+        dialog.get_by_role("button", name="Rename").click()
+        expect(page.locator(".jp-DirListing-item", has_text="higgs.ipynb")).to_be_visible(timeout=PAGE)
+        assert "higgs.ipynb" in [
+            entry["name"] for entry in physicist.notebook("GET", "contents").json()["content"]
+        ]
 
     @pytest.mark.parametrize("component", ["hub", "controller"])
     def test_the_kernel_keeps_its_variables_over_the_death_of(
@@ -144,7 +150,7 @@ class TestAPhysicistsDay:
         page.get_by_role("button", name="Start").click()
         page.wait_for_url("**/user/physicist/lab**", timeout=STARTED)
         assert physicist.machine()["appliance"] == installation.next_appliance
-        page.locator(".jp-DirListing-item", has_text="Untitled.ipynb").dblclick(timeout=PAGE)
+        page.locator(".jp-DirListing-item", has_text="higgs.ipynb").dblclick(timeout=PAGE)
         expect(page.locator(".jp-Notebook .jp-OutputArea-output pre").first).to_contain_text(
             "host", timeout=PAGE
         )
