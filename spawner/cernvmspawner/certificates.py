@@ -1,19 +1,19 @@
 """Certificates of notebook servers, for the hub's internal TLS.
 
-JupyterHub makes them before a spawner starts, with the user's name as common name. Here the address is known only
-once the controller has placed the machine, and a common name has room for 64 characters (RFC 5280, upper bounds)
-where user names may be longer: so they are made inside a start and named after the machine.
+JupyterHub makes them before a spawner starts, with the user's name as common name. Here the address is known
+only once the controller has placed the machine, and a common name has room for 64 characters (RFC 5280, upper
+bounds) where user names may be longer: so they are made inside a start and named after the machine.
 """
 
 from __future__ import annotations
 
 import asyncio
-import threading
+import shutil
+import tempfile
 from pathlib import Path
-
-from certipy.certipy import Certipy, CertNotFoundError
 from typing import TYPE_CHECKING
-import contextlib
+
+from certipy.certipy import Certipy
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 AUTHORITY = "notebooks-ca"
 """JupyterHub's component that signs the certificates of notebook servers."""
 
-_STORE = threading.Lock()
-"""Certipy reads and writes its whole store; starts run side by side."""
+REGISTER = "certipy.json"
+"""Certipy's own default, which JupyterHub uses."""
 
 
 async def issue(store: str, name: str, alt_names: Sequence[str], trust_bundle: str) -> dict[str, str]:
@@ -45,15 +45,15 @@ async def issue(store: str, name: str, alt_names: Sequence[str], trust_bundle: s
 
 
 def _issue(store: str, name: str, alt_names: list[str], trust_bundle: str) -> dict[str, str]:
-    with _STORE:
-        certipy = Certipy(store_dir=store)
-        try:
-            record = certipy.create_signed_pair(name, AUTHORITY, alt_names=alt_names, overwrite=True)
-            return {
-                "keyfile": Path(record["files"]["key"]).read_text(),
-                "certfile": Path(record["files"]["cert"]).read_text(),
-                "cafile": Path(trust_bundle).read_text(),
-            }
-        finally:
-            with contextlib.suppress(CertNotFoundError):
-                certipy.store.remove_files(name, delete_dir=True)
+    # Certipy keeps what it makes. A copy of its register in a folder of its own lets it sign with the hub's
+    # authority, side by side with other starts, and then forgets.
+    with tempfile.TemporaryDirectory() as folder:
+        shutil.copy(Path(store, REGISTER), folder)
+        record = Certipy(store_dir=folder, store_file=REGISTER).create_signed_pair(
+            name, AUTHORITY, alt_names=alt_names, overwrite=True
+        )
+        return {
+            "keyfile": Path(record["files"]["key"]).read_text(),
+            "certfile": Path(record["files"]["cert"]).read_text(),
+            "cafile": Path(trust_bundle).read_text(),
+        }

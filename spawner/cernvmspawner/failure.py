@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import re
+from typing import TYPE_CHECKING
 
 from jupyterhub.spawner import SpawnException
 
 from cernvmapi.errors import CernVMError, Invalid
 from cernvmspawner.rendering import render
-from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from cernvmapi.models import Machine
 
 TAIL_LINES = 40
@@ -20,12 +22,12 @@ _CONTROL = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]|\x1b[@-Z\\-_]|[\x00-\x08\x0b-\
 """Terminal sequences (ECMA-48) and control characters, which say nothing in a page."""
 
 
-class ServerNotStarted(SpawnException):  # type: ignore[misc]
+class ServerNotStarted(SpawnException):
     """A start that failed, in words for the person who waits.
 
     JupyterHub shows ``message`` and ``message_html`` in answers and on error pages, and reads
-    ``jupyterhub_message`` and ``jupyterhub_html_message`` for the progress stream and the page of a server that is
-    not running: both pairs say the same.
+    ``jupyterhub_message`` and ``jupyterhub_html_message`` for the progress stream and the page of a server that
+    is not running: both pairs say the same.
 
     Parameters
     ----------
@@ -33,16 +35,18 @@ class ServerNotStarted(SpawnException):  # type: ignore[misc]
         A sentence that says what to do next.
     reason
         Label of JupyterHub's metrics: an error's code.
-    console
-        End of the console's log, shown folded under the sentence.
+    logs
+        What to show folded under the sentence: titles and texts.
     """
 
-    def __init__(self, message: str, *, reason: str, status_code: int = 500, console: str = "") -> None:
-        html = render("failure.html", message=message, console=console, lines=console.count("\n") + 1)
+    def __init__(
+        self, message: str, *, reason: str, status_code: int = 500, logs: Mapping[str, str] | None = None
+    ) -> None:
+        logs = {title: text for title, text in (logs or {}).items() if text}
+        html = render("failure.html", message=message, logs=logs)
         super().__init__(message, reason=reason, message_html=html, status_code=status_code)
         self.jupyterhub_message = message
         self.jupyterhub_html_message = html
-        self.console = console
 
 
 def server_not_started(
@@ -57,13 +61,18 @@ def server_not_started(
     console
         What the console says, when the machine does not have it.
     """
-    tail = tidy_console((machine.console_tail if machine else None) or console)
+    server_log = next((str(one["log_tail"]) for one in error.errors if one.get("log_tail")), "")
     return ServerNotStarted(
         error.detail,
         reason=error.code,
         # JupyterHub's own status for options that cannot be used.
         status_code=400 if isinstance(error, Invalid) else error.status,
-        console=tail,
+        logs={
+            "End of the notebook server's log": tidy_console(server_log),
+            "End of the machine's console": tidy_console(
+                (machine.console_tail if machine else None) or console
+            ),
+        },
     )
 
 

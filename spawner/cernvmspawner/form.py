@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any, TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from cernvmspawner import options
 from cernvmspawner.profiles import UNLISTED
 from cernvmspawner.rendering import render
 
 if TYPE_CHECKING:
-    from cernvmspawner.options import Offer
     from collections.abc import Mapping
+
+    from cernvmspawner.options import Offer
 
 
 def page(offer: Offer, chosen: Mapping[str, Any], *, home: bool = True) -> str:

@@ -10,7 +10,7 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import aclosing, suppress
-from typing import TypeVar, TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from cernvmapi.errors import (
     CernVMError,
@@ -32,8 +32,8 @@ from cernvmapi.models import (
 )
 
 if TYPE_CHECKING:
-    from cernvmspawner.watcher import MachineWatcher
     from cernvmapi.client import AsyncClient
+    from cernvmspawner.watcher import MachineWatcher
 
 RETRY = 2.0
 """Seconds between attempts while the controller does not answer."""

@@ -21,7 +21,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from cernvmapi.errors import Invalid
 from cernvmspawner.profiles import Profile, chosen_overrides
@@ -117,7 +117,7 @@ def _of_profile(options: Mapping[str, Any], offer: Offer, faults: dict[str, str]
         profile = next((one for one in offer.profiles if one.default), offer.profiles[0])
     if profile is None:
         known = [one.slug for one in offer.profiles]
-        faults[PROFILE] = f"There is no profile {_shown(slug)}{_instead(slug, known)}."
+        faults[PROFILE] = f"There is no profile {_shown(slug)}{_instead(slug, known)}"
         return Choice()
     rest = {name: value for name, value in options.items() if name != PROFILE}
     overrides, wrong = chosen_overrides(profile, rest)
@@ -129,7 +129,7 @@ def _of_free_choice(options: Mapping[str, Any], offer: Offer, faults: dict[str, 
     known = {APPLIANCE, FLAVOR, VCPUS, MEMORY}
     for name in options:
         if name not in known:
-            faults[str(name)] = f"There is no option {_shown(name)}{_instead(name, sorted(known))}."
+            faults[str(name)] = f"There is no option {_shown(name)}{_instead(name, sorted(known))}"
     appliance = _one_of(options, APPLIANCE, {one.id: one for one in offer.appliances if one.notebook}, faults)
     flavor = _one_of(options, FLAVOR, {one.id: one for one in offer.flavors}, faults)
     vcpus = _size(options, VCPUS, offer.max_vcpus, "vCPUs", faults)
@@ -150,7 +150,7 @@ def _one_of(options: Mapping[str, Any], name: str, known: Mapping[str, Any], fau
         return None
     if isinstance(value, str) and value in known:
         return known[value]
-    faults[name] = f"There is no {name} {_shown(value)}{_instead(value, list(known))}."
+    faults[name] = f"There is no {name} {_shown(value)}{_instead(value, list(known))}"
     return None
 
 
@@ -226,6 +226,6 @@ def _shown(value: Any) -> str:
 
 def _instead(value: Any, known: Sequence[str]) -> str:
     if not known:
-        return ", and none is offered at the moment"
+        return ", and none is offered at the moment."
     close = difflib.get_close_matches(str(value)[:80], known, n=1)
-    return f"; did you mean {close[0]}?" if close else f": choose one of {', '.join(known[:20])}"
+    return f"; did you mean {close[0]}?" if close else f": choose one of {', '.join(known[:20])}."

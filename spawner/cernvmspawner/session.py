@@ -6,7 +6,7 @@ It goes to the controller once, which hands it to the machine over the agent cha
 from __future__ import annotations
 
 import re
-from typing import Any, TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from cernvmapi.errors import Invalid
 from cernvmapi.models import Session, SessionFile

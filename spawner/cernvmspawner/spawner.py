@@ -7,7 +7,7 @@ import inspect
 import math
 from contextlib import aclosing
 from pathlib import Path
-from typing import Any, TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from jupyterhub.spawner import Spawner
 from jupyterhub.utils import fmt_ip_url
@@ -33,7 +33,7 @@ LAST_WORDS = 10.0
 START_FROM_LINK = "start"
 
 
-class FilledPage(HTTPError):  # type: ignore[misc]
+class FilledPage(HTTPError):
     """Not a fault: a link opens the options page with its choice made, and does not start a machine by itself.
 
     JupyterHub starts a server for any link with options; a spawner can only decline, which is this exception. The
@@ -59,6 +59,8 @@ class CernVMSpawner(SpawnerSettings, Spawner):  # type: ignore[misc]
         self._begun = False
         self._revision = 0
         self._placed = asyncio.Event()
+        self._obtaining: asyncio.Task[Machine] | None = None
+        self._sent: tuple[tuple[str, str | None], Session] | None = None
         self._keeper: asyncio.Task[None] | None = None
 
     # --- the controller ---
@@ -168,7 +170,7 @@ class CernVMSpawner(SpawnerSettings, Spawner):  # type: ignore[misc]
     async def start(self) -> str:
         """Start the machine with its notebook server and return where that is."""
         self._begun = self._starting = True
-        self._machine = None
+        self._machine = self._sent = self._obtaining = None
         self._placed.clear()
         try:
             try:
@@ -192,24 +194,19 @@ class CernVMSpawner(SpawnerSettings, Spawner):  # type: ignore[misc]
     async def _start(self, watcher: MachineWatcher) -> str:
         await watcher.cleaned_up(self._key)
         request = await self._request()
-        # Shielded: a machine that is being made when the start is cancelled must still be found, to be removed.
-        obtaining = watcher.in_background(self._obtain(watcher, request))
-        await asyncio.shield(obtaining)
-        machine = self._machine
-        assert machine is not None
-        self.log.info("%s gets the machine %s (%s, %s)", *self._whose(), machine.appliance, machine.flavor)
-        machine = await lifecycle.start(watcher, machine, self._session)
-        self._machine = machine
-        self._keep_session()
-        return self._url_of(machine)
-
-    def _whose(self) -> tuple[str, str]:
-        return self._log_name, self.machine_id
-
-    async def _obtain(self, watcher: MachineWatcher, request: MachineCreate) -> None:
-        machine = await lifecycle.obtain(watcher, request, keep=not self.remove, patience=self.stop_timeout)
+        # Shielded: a machine that is being made when the start is cancelled must be found, to be removed.
+        self._obtaining = watcher.in_background(
+            lifecycle.obtain(watcher, request, keep=not self.remove, patience=self.stop_timeout)
+        )
+        machine = await asyncio.shield(self._obtaining)
         self._machine, self.machine_id, self._revision = machine, machine.id, machine.revision
         self._placed.set()
+        self.log.info(
+            "%s gets the machine %s (%s, %s)", self._log_name, machine.id, machine.appliance, machine.flavor
+        )
+        self._machine = await lifecycle.start(watcher, machine, self._session)
+        self._keep_session()
+        return self._url_of(self._machine)
 
     async def _request(self) -> MachineCreate:
         choice = self._choice
@@ -233,6 +230,10 @@ class CernVMSpawner(SpawnerSettings, Spawner):  # type: ignore[misc]
         return request
 
     async def _session(self, machine: Machine) -> Session:
+        """Return the session; the same one again for the same place, so that a running server is left alone."""
+        place = (machine.id, machine.address)
+        if self._sent and self._sent[0] == place:
+            return self._sent[1]
         self._machine = machine
         issued = None
         if self.internal_ssl:
@@ -243,13 +244,15 @@ class CernVMSpawner(SpawnerSettings, Spawner):  # type: ignore[misc]
                 self.internal_trust_bundles[certificates.AUTHORITY],
             )
         ca = Path(self.controller_ca).read_text() if self.controller_ca else ""
-        return session.session(
+        made = session.session(
             command=[*self.cmd, *self.get_args()],
             env=self.get_env(),
             port=self.port,
             certificates=issued,
             controller_ca=ca,
         )
+        self._sent = (place, made)
+        return made
 
     async def _alt_names(self, machine: Machine) -> list[str]:
         more = self.ssl_alt_names
@@ -311,7 +314,7 @@ class CernVMSpawner(SpawnerSettings, Spawner):  # type: ignore[misc]
                     return
                 if not machine.awaiting_session or machine.address is None:
                     continue
-                if not self.api_token:
+                if not self._sent:
                     self.log.error("%s needs its session, and this hub no longer has its token", machine_id)
                     continue
                 try:
@@ -388,24 +391,28 @@ class CernVMSpawner(SpawnerSettings, Spawner):  # type: ignore[misc]
             self._clean_up_later()
         return code
 
-    def _clean_up_later(self, machine_id: str = "") -> None:
-        """Remove, or switch off, in the background what a start left, once at a time."""
-        watcher, known = self.watcher, machine_id or self.machine_id
-        remove, patience, begun = self.remove or bool(machine_id), self.stop_timeout, self._machine
-        obtaining = self._placed
+    def _clean_up_later(self, leftover: str = "") -> None:
+        """Remove, or switch off, in the background what a start left, once at a time.
+
+        Parameters
+        ----------
+        leftover
+            A machine of which this spawner knows nothing else; it is removed in any case.
+        """
+        watcher, machine_id, patience = self.watcher, leftover or self.machine_id, self.stop_timeout
+        remove, obtaining = self.remove or bool(leftover), self._obtaining
 
         async def clean_up() -> None:
-            target = known
-            if not target and begun is None:
+            target = machine_id
+            if not target and obtaining is not None:
                 # The request for a machine is still under way.
-                async with asyncio.timeout(patience):
-                    await obtaining.wait()
-                target = self.machine_id
-            if not target:
-                return
-            if remove:
+                await asyncio.wait([obtaining], timeout=patience)
+                if not obtaining.done() or obtaining.cancelled() or obtaining.exception():
+                    return
+                target = obtaining.result().id
+            if remove and target:
                 await lifecycle.remove(watcher, target, patience=patience)
-            else:
+            elif target:
                 await lifecycle.stop(watcher, target, now=True, grace=0, patience=patience)
 
         watcher.clean_up(self._key, clean_up)
@@ -453,7 +460,7 @@ class CernVMSpawner(SpawnerSettings, Spawner):  # type: ignore[misc]
         self._stop_keeping()
         self.machine_id = ""
         self._saved = {}
-        self._machine = None
+        self._machine = self._sent = None
 
     async def get_url(self) -> str:
         """Return where the server is, as far as is known; it never fails, since the hub calls it unprotected."""

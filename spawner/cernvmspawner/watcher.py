@@ -12,7 +12,7 @@ import asyncio
 import random
 import weakref
 from collections import defaultdict
-from typing import Any, TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -20,9 +20,10 @@ from cernvmapi.errors import CernVMError, NotFound
 from cernvmapi.models import Event, Machine
 
 if TYPE_CHECKING:
-    from cernvmapi.client import AsyncClient
-    from collections.abc import AsyncGenerator, Callable, Coroutine
     import logging
+    from collections.abc import AsyncGenerator, Callable, Coroutine
+
+    from cernvmapi.client import AsyncClient
 
 FIRST_PAUSE = 0.5
 LONGEST_PAUSE = 15.0
@@ -30,7 +31,9 @@ LONGEST_PAUSE = 15.0
 
 PAGE = 500
 
-Key = tuple[str, str | None]
+T = TypeVar("T")
+
+Key = tuple[str, str]
 
 
 class ListAgain(Exception):
@@ -60,7 +63,7 @@ class MachineWatcher:
         self._listeners: dict[str, set[asyncio.Queue[Machine | None]]] = defaultdict(set)
         self._task: asyncio.Task[None] | None = None
         self._closed = False
-        self._background: set[asyncio.Task[None]] = set()
+        self._background: set[asyncio.Task[Any]] = set()
 
     def ensure_running(self) -> None:
         """Start watching, if nobody does."""
@@ -214,7 +217,7 @@ class MachineWatcher:
         for queue in self._listeners.get(machine_id, ()):
             queue.put_nowait(machine)
 
-    def in_background(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+    def in_background(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
         """Run a coroutine until it ends or the watcher is closed."""
         task = asyncio.get_running_loop().create_task(work)
         self._background.add(task)

@@ -24,19 +24,19 @@
     if (flavor && flavor.disabled && usable) usable.checked = true;
   };
 
-  // Fields of profiles that are not chosen are neither sent nor asked for.
-  const unfold = () => {
+  // A value of one's own is asked for where "other" is chosen, and required in the chosen profile only: what is
+  // filled in for other profiles is left out by the hub.
+  const mine = (field) => {
     const profile = find("profile");
-    for (const field of all("[data-profile]")) {
-      field.disabled = !profile || field.dataset.profile !== profile.value;
-    }
+    return !field.dataset.profile || (profile && field.dataset.profile === profile.value);
+  };
+  const unfold = () => {
     for (const own of all(".cernvm-own")) {
-      const select = document.getElementById(own.dataset.for);
-      const open = select.value === "unlisted-choice";
-      own.hidden = !open;
+      const open = document.getElementById(own.dataset.for).value === "unlisted-choice";
       const input = own.querySelector("input");
-      input.required = open;
-      input.disabled = input.disabled || !open;
+      own.hidden = !open;
+      input.disabled = !open;
+      input.required = open && mine(input);
     }
   };
 
@@ -59,8 +59,9 @@
 
   const link = () => {
     const url = new URL(`${window.jhdata ? window.jhdata.base_url : "/hub/"}spawn`, window.location.href);
-    for (const [name, value] of new FormData(form)) {
-      if (typeof value === "string" && value && name !== "_xsrf") url.searchParams.append(`opt-${name}`, value);
+    for (const field of root.querySelectorAll("input[name], select[name]")) {
+      const off = field.disabled || (field.type === "radio" && !field.checked) || !mine(field);
+      if (!off && field.value) url.searchParams.append(`opt-${field.name}`, field.value);
     }
     return url.href;
   };
