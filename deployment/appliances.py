@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from typing import TYPE_CHECKING
 
+from deployment import debian
 from deployment.settings import ROOT
 
 if TYPE_CHECKING:
@@ -32,6 +34,14 @@ def ensure(settings: Settings) -> dict[str, str]:
     for kind in KINDS:
         command = [sys.executable, str(ROOT / "appliance" / "build"), kind, "--cache", str(settings.cache)]
         done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)
+        root = debian.prefix()
+        if done.returncode != 0 and root:
+            # Files in an image belong to many users: what is not in the cache yet is made as root.
+            done = subprocess.run([*root, *command], stdout=subprocess.PIPE, text=True, check=False)
+            debian.as_root(
+                "The cache of appliances must be this account's.",
+                ["chown", "--recursive", f"{os.getuid()}:{os.getgid()}", str(settings.cache)],
+            )
         if done.returncode != 0:
             raise BuildFailed(f"The appliance {kind!r} could not be built; see above.")
         paths[kind] = done.stdout.strip()

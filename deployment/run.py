@@ -8,7 +8,7 @@ import sys
 import time
 from typing import TYPE_CHECKING
 
-from deployment import appliances, certificates, credentials, lock
+from deployment import appliances, certificates, credentials, debian, lock
 from deployment.component import COMPONENTS, answers, is_ours
 from deployment.settings import Settings, SettingsError
 from deployment.supervision import UNIX_PATH_MAX, Supervisor, serves
@@ -163,7 +163,7 @@ def run(settings: Settings) -> None:
             wait_until_ready(supervisor)
             announce(settings, accounts)
             watch(supervisor)
-        except appliances.BuildFailed as error:
+        except (appliances.BuildFailed, debian.Missing) as error:
             raise CannotRun(str(error)) from error
         except KeyboardInterrupt:
             say("\nEnding hub, controller and proxy.")
