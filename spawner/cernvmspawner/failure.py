@@ -22,7 +22,7 @@ _CONTROL = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]|\x1b[@-Z\\-_]|[\x00-\x08\x0b-\
 """Terminal sequences (ECMA-48) and control characters, which say nothing in a page."""
 
 
-class ServerNotStarted(SpawnException):
+class ServerNotStarted(SpawnException):  # type: ignore[misc]
     """A start that failed, in words for the person who waits.
 
     JupyterHub shows ``message`` and ``message_html`` in answers and on error pages, and reads

@@ -505,7 +505,7 @@ class CernVMSpawner(SpawnerSettings, Spawner):  # type: ignore[misc]
             homes = await client.volumes.all(owner=self.user.name, kind=VolumeKind.HOME)
         except CernVMError as error:
             raise HTTPError(503, error.detail) from error
-        if any(one.server_name == old_name for one in [*machines, *homes]):
+        if old_name in {one.server_name for one in machines} | {one.server_name for one in homes}:
             refused = Conflict(
                 f"The server {old_name or 'without a name'} has a home, which belongs to that name: under the name "
                 f"{new_name} its files would be missing. Change its display name instead, or delete the server first."
