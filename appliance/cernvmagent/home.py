@@ -25,6 +25,9 @@ _BLKGETSIZE64 = 0x80081272
 _NOTHING_FOUND = 2
 """blkid's exit code for a disk without any signature."""
 
+_LOOKED_AT = 1024 * 1024
+"""Bytes at the beginning of a disk; every file system and partition table writes there."""
+
 _NOT_CORRECTED = 4
 """e2fsck's exit codes from here on mean that errors are left."""
 
@@ -75,7 +78,7 @@ def prepare(device: str) -> bool:
     """
     probe = _run("blkid", "-p", "-o", "value", "-s", "TYPE", "-s", "PTTYPE", device)
     found = probe.stdout.split()
-    if probe.returncode == _NOTHING_FOUND and not found:
+    if probe.returncode == _NOTHING_FOUND and not found and _is_blank(device):
         made = _run("mkfs.ext4", "-q", "-F", "-L", LABEL, "-m", "0", device)
         if made.returncode != 0:
             raise HomeFailed(f"No file system could be made on the home's disk: {_last(made)}")
@@ -166,6 +169,12 @@ def file_system_size(superblock: bytes) -> int:
     )
     high = struct.unpack_from("<I", superblock, 0x150)[0]
     return int((high << 32 | low) * (1024 << log_block_size))
+
+
+def _is_blank(device: str) -> bool:
+    """Whether a disk was never written to: a file system whose signature is damaged is not a blank disk."""
+    with open(device, "rb", buffering=0) as file:
+        return not any(file.read(_LOOKED_AT))
 
 
 def _end_processes(how: signal.Signals, patience: float = 5.0) -> None:

@@ -86,11 +86,7 @@ def _fill(data: Path, root: Path, scratch: Path) -> None:
     inbox = scratch / "wheels"
     inbox.mkdir()
     locks = {name: data / "python" / f"{name}.txt" for name in ENVIRONMENTS}
-    excludes = [
-        f"--dpkgopt={line}"
-        for line in (data / "exclude.txt").read_text().splitlines()
-        if line and not line.startswith("#")
-    ]
+    excludes = [f"--dpkgopt={line}" for line in system.lines(data / "exclude.txt")]
     progress("default appliance (1/5): fetching Debian's and Python's packages")
     with ThreadPoolExecutor(2) as pool:
         downloads = pool.submit(wheels.download, list(locks.values()), inbox)
@@ -98,10 +94,19 @@ def _fill(data: Path, root: Path, scratch: Path) -> None:
         debian.bootstrap(root, wanted, variant="minbase", hooks=excludes)
         downloads.result()
     progress("default appliance (2/5): installing the Python environments")
+    left_out = system.lines(data / "python/left-out.txt")
     with ThreadPoolExecutor(2) as pool:
         for done in [
-            pool.submit(wheels.install, root, f"/opt/{name}", locks[name], inbox, system_site=system_site)
-            for name, system_site in ENVIRONMENTS.items()
+            pool.submit(
+                wheels.install,
+                root,
+                f"/opt/{name}",
+                lock,
+                inbox,
+                left_out=left_out,
+                system_site=ENVIRONMENTS[name],
+            )
+            for name, lock in locks.items()
         ]:
             done.result()
     shutil.rmtree(inbox)

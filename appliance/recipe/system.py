@@ -74,9 +74,9 @@ def _overlay(overlay: Path, root: Path) -> None:
 
 
 def _units(data: Path, root: Path) -> None:
-    masks = _lines(data / "masked.txt")
+    masks = lines(data / "masked.txt")
     inside(root, "systemctl", "--quiet", "mask", *masks)
-    inside(root, "systemctl", "--quiet", "enable", *_lines(data / "enabled.txt"))
+    inside(root, "systemctl", "--quiet", "enable", *lines(data / "enabled.txt"))
     inside(root, "systemctl", "--quiet", "set-default", "multi-user.target")
     # It only decides whether cloud-init is needed, by a long shell script, before the first unit starts.
     generators = root / "etc/systemd/system-generators"
@@ -130,5 +130,6 @@ def _nothing_personal(root: Path) -> None:
             log.write_bytes(b"")
 
 
-def _lines(path: Path) -> list[str]:
+def lines(path: Path) -> list[str]:
+    """Read a list of a recipe: one entry a line, comments begin with ``#``."""
     return [line for line in path.read_text().splitlines() if line and not line.startswith("#")]

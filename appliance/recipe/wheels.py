@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import sys
 from pathlib import Path
@@ -28,7 +29,9 @@ def download(locks: Iterable[Path], wheels: Path) -> None:
         )  # fmt: skip
 
 
-def install(root: Path, environment: str, lock: Path, wheels: Path, *, system_site: bool) -> None:
+def install(
+    root: Path, environment: str, lock: Path, wheels: Path, *, left_out: Iterable[str], system_site: bool
+) -> None:
     """Make a virtual environment in a root file system and fill it from downloaded wheels.
 
     Parameters
@@ -41,6 +44,8 @@ def install(root: Path, environment: str, lock: Path, wheels: Path, *, system_si
         Requirements with hashes.
     wheels
         Folder of wheels; pip itself is among them.
+    left_out
+        Names in the lock that are not to be installed.
     system_site
         Let the environment see Debian's packages and the user's own (``pip install --user``).
     """
@@ -51,7 +56,7 @@ def install(root: Path, environment: str, lock: Path, wheels: Path, *, system_si
     inbox.mkdir()
     for wheel in wheels.glob("*.whl"):
         (inbox / wheel.name).hardlink_to(wheel)
-    shutil.copy2(lock, inbox / "lock.txt")
+    (inbox / "lock.txt").write_text(without(lock.read_text(), left_out))
     place = f"/{inbox.relative_to(root)}"
     options = ["--system-site-packages"] if system_site else []
     inside(root, "python3", "-m", "venv", "--without-pip", *options, environment)
@@ -67,3 +72,11 @@ def install(root: Path, environment: str, lock: Path, wheels: Path, *, system_si
     # Never checked against its source: nothing changes under a machine's feet, and each look costs.
     inside(root, f"{environment}/bin/python", "-m", "compileall", "-q",
            "--invalidation-mode", "unchecked-hash", f"/{site.relative_to(root)}", accept_failure=True)  # fmt: skip
+
+
+def without(lock: str, left_out: Iterable[str]) -> str:
+    """Take requirements, with their hashes, out of a lock file's text."""
+    names = "|".join(re.escape(name) for name in left_out)
+    return (
+        re.sub(rf"^(?:{names})==.*\\\n(?:    --hash=.*\n)+", "", lock, flags=re.MULTILINE) if names else lock
+    )
