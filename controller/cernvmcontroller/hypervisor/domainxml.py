@@ -113,8 +113,9 @@ def _disks(spec: DomainSpec) -> list[_Element]:
             parts.Disk(spec.home, targets.take(bus), bus, "home", iothread=bus == "virtio").element()
         )
     if spec.layer is not None:
+        # On virtio whatever the others are on: it is for our agent, whose channel is virtio too.
         layer = VolumeRef(spec.layer, "raw")
-        disks.append(parts.Disk(layer, targets.take(bus), bus, "layer", readonly=True).element())
+        disks.append(parts.Disk(layer, targets.take("virtio"), "virtio", "layer", readonly=True).element())
     if spec.seed is not None:
         disks.append(parts.cdrom(spec.seed, targets.take(hardware.seed_bus), hardware.seed_bus))
     return disks

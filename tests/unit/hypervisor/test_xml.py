@@ -111,7 +111,7 @@ def test_a_chain_of_two_images() -> None:
 def test_disks_on_scsi_and_sata_share_their_names() -> None:
     hardware = Hardware(disk_bus="sata", seed_bus="scsi")
     names = [node.get("dev") for node in devices(replace(MACHINE, hardware=hardware)).iterfind("disk/target")]
-    assert names == ["sda", "sdb", "sdc", "sdd"]
+    assert names == ["sda", "sdb", "vda", "sdc"]
 
 
 def test_nothing_refers_to_the_host_but_the_volumes_and_its_entropy() -> None:
