@@ -20,6 +20,8 @@ extensions = [
 ]
 exclude_patterns = ["_build", "reference/generated"]
 templates_path: list[str] = []
+# Help texts and docstrings write code in single backticks.
+default_role = "code"
 
 # --- Markdown ---
 
