@@ -126,7 +126,7 @@ class HostLink:
                 _log.warning("host not usable", host=self.id, reason=error.detail)
                 self._prepared, self.reason, retry = False, error.detail, _RETRY
                 await went(self)
-            except Exception:
+            except Exception:  # noqa: BLE001 - a host must not be lost because we erred once
                 _log.exception("host not usable", host=self.id)
                 self._prepared, self.reason, retry = False, "an error of the controller; see its log", _RETRY
                 await went(self)

@@ -97,7 +97,8 @@ def load_hosts(
         other = pools.get(name)
         if other is not None and not (other.shared and spec.shared):
             raise Invalid(
-                f"The hosts {other.name} and {spec.name} both have the storage pool {name}: say shared=True on "
+                f"The hosts {other.name} and {spec.name} both have the storage pool {name}: say "
+                "shared=True on "
                 "both if it is the same storage, else give each a pool of its own."
             )
         hosts[spec.name] = pools[name] = spec

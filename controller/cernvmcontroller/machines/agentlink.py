@@ -20,6 +20,7 @@ from cernvmcontroller.machines import agentwire as wire
 from cernvmcontroller.machines.console import readable
 
 if TYPE_CHECKING:
+    from cernvmapi.models import Session
     from cernvmcontroller.machines.sessions import Held
 
 _log = structlog.get_logger(__name__)

@@ -160,7 +160,8 @@ def _same(there: MachineRow, request: MachineCreate, appliance: Appliance, flavo
     asked = (appliance.id, flavor.id, request.vcpus or flavor.vcpus, request.memory_mib or flavor.memory_mib)
     if (there.appliance, there.flavor, there.vcpus, there.memory_mib) != asked:
         raise Conflict(
-            f"The server has the machine {there.id} already, with the appliance {there.appliance} and the flavor "
+            f"The server has the machine {there.id} already, with the appliance {there.appliance} "
+            "and the flavor "
             f"{there.flavor}. Delete it first: the home stays."
         )
     return to_model(there)
@@ -176,7 +177,8 @@ def _check(request: MachineCreate, owner: str | None, appliance: Appliance, flav
         )
     if vcpus < appliance.min_vcpus:
         raise Invalid(
-            f"{appliance.title} needs {appliance.min_vcpus} processors and gets {vcpus}; choose a larger flavor."
+            f"{appliance.title} needs {appliance.min_vcpus} processors and gets {vcpus}; choose a "
+            "larger flavor."
         )
     if request.notebook and (owner is None or request.server_name is None):
         raise Invalid("A machine that serves a notebook needs an owner and a server name.")

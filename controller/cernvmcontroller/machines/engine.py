@@ -149,12 +149,10 @@ class Engine:
     async def health(self) -> Health:
         """Say how the controller is, at once: from what is known, without asking a host."""
         components = [ComponentHealth(name="store", status="ok")]
-        for link in self.inventory.links.values():
-            components.append(
-                ComponentHealth(
-                    name=f"host/{link.id}", status="ok" if link.alive else "down", detail=link.reason
-                )
-            )
+        components += [
+            ComponentHealth(name=f"host/{link.id}", status="ok" if link.alive else "down", detail=link.reason)
+            for link in self.inventory.links.values()
+        ]
         hosts = [link.alive for link in self.inventory.links.values()]
         status = "ok" if hosts and all(hosts) else "degraded"
         return Health(status=status, version=version("cernvmhub"), hub_id=self.hub_id, components=components)

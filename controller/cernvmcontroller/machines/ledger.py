@@ -1,4 +1,4 @@
-"""The rows of machines as the reconciler changes them: each change persisted, told, and only if still wanted."""
+"""The rows of machines as the reconciler changes them: each change is persisted and told."""
 
 from __future__ import annotations
 

@@ -221,7 +221,8 @@ class Start:
         if await self._look(there, self.shop.settings.boot_timeout) is None:
             raise StartFailed(
                 f"The machine did not come up within {self.shop.settings.boot_timeout:g} seconds: its agent "
-                "never answered. The end of its console says how far it came; try again, or ask an administrator."
+                "never answered. The end of its console says how far it came; try again, or ask an "
+                "administrator."
             )
 
     async def _session(self) -> None:

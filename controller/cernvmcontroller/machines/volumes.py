@@ -6,15 +6,13 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import select
 
-from cernvmapi.errors import Conflict, HostUnreachable, Malformed
+from cernvmapi.errors import Conflict, HostUnreachable
 from cernvmapi.models import Page, Volume, VolumeKind
 from cernvmcontroller import naming
 from cernvmcontroller.store import Actor, Store, volumes
 from cernvmcontroller.store.tables import MachineRow
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
-
     from cernvmcontroller.inventory import HostLink, Inventory
 
 
@@ -34,17 +32,12 @@ class Volumes:
         self,
         *,
         owner: str | None = None,
-        kind: Collection[VolumeKind] = (),
+        kind: VolumeKind | None = None,
         limit: int = 100,
         cursor: str | None = None,
     ) -> Page[Volume]:
         """Return one page, the newest first."""
-        kinds = tuple(kind)
-        if len(kinds) > 1:
-            raise Malformed("Volumes are listed by one kind at a time, or all.")
-        wanted = volumes.VolumeQuery(
-            owner=owner, kind=kinds[0] if kinds else None, limit=limit, cursor=cursor
-        )
+        wanted = volumes.VolumeQuery(owner=owner, kind=kind, limit=limit, cursor=cursor)
         async with self._store.read() as session:
             found = await volumes.page(session, wanted)
         return Page(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from scripted import ALICE, BOB, SESSION, eventually
 
-from cernvmapi.models import OperationStatus, Power, Session, Status
+from cernvmapi.models import OperationStatus, Power, Session, Status, VolumeKind
 
 STEPS = [
     "upload_volume",
@@ -155,7 +155,7 @@ async def test_a_lost_database_is_rebuilt(lab):
     assert found.power == Power.ON
     assert (await engine.machines.get(stopped.id)).status == Status.STOPPED
     assert (await engine.machines.page()).total == 2
-    homes = await engine.volumes.page(kind=["home"])
+    homes = await engine.volumes.page(kind=VolumeKind.HOME)
     assert {(volume.owner, volume.machine) for volume in homes.items} == {
         ("alice", running.id),
         ("bob", None),

@@ -7,6 +7,7 @@ from scripted import ALICE, SESSION, eventually
 
 from cernvmapi.errors import Conflict, HostUnreachable, HypervisorFailed
 from cernvmapi.models import OperationStatus, Power, Session, Status
+from cernvmcontroller.machines.agentwire import Garbage, Hello, LineReader
 
 VERBS = ["volume", "upload_volume", "create_volume", "define", "start", "domain"]
 
@@ -137,8 +138,6 @@ async def test_a_guest_that_lies_about_its_session_is_not_believed(lab):
 
 
 async def test_a_line_without_an_end_costs_no_memory():
-    from cernvmcontroller.machines.agentwire import Garbage, Hello, LineReader
-
     reader = LineReader(limit=1000)
     found = []
     for _ in range(100):

@@ -91,7 +91,7 @@ async def test_what_cannot_be_is_refused_before_anything_is_reserved(lab):
 
 
 async def test_no_host_with_room_says_which_rule_excluded_it(lab):
-    with pytest.raises(NoRoom, match="host1 has .* MiB of memory left") as refused:
+    with pytest.raises(NoRoom, match=r"host1 has .* MiB of memory left") as refused:
         await lab.create(memory_mib=1_000_000)
     assert refused.value.errors[0]["filter"] == "memory"
 

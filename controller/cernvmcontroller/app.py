@@ -1,0 +1,446 @@
+"""The controller as a program: its options, its start and its end.
+
+``cernvm-controller`` runs it; ``cernvm-controller clean`` removes all that it made on the hosts.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import signal
+import sys
+from contextlib import AsyncExitStack
+from importlib.metadata import version
+from ipaddress import IPv4Network
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+from urllib.parse import urlsplit
+
+from jupyterhub.services.auth import HubOAuth
+from traitlets import Bool, Dict, Enum, Float, Integer, List, Tuple, Unicode, default
+from traitlets.config import Application, catch_config_error
+
+from cernvmapi.errors import CernVMError
+from cernvmcontroller import naming
+from cernvmcontroller.catalogue import DEFAULT_FLAVORS, Catalogue, load_flavors, load_manifest
+from cernvmcontroller.hypervisor import open_hypervisor
+from cernvmcontroller.hypervisor.interface import FilterSpec, NetworkSpec, PoolSpec
+from cernvmcontroller.inventory import HostSpec, Inventory, load_hosts
+from cernvmcontroller.inventory.localaddresses import local_addresses
+from cernvmcontroller.machines.cleaning import clean_host
+from cernvmcontroller.machines.engine import Engine
+from cernvmcontroller.machines.settings import Settings
+from cernvmcontroller.placement import Overcommit
+from cernvmcontroller.statedir import StateError, hub_id, known_hub_id, read_secret, take_lock
+from cernvmcontroller.store import Store, StoreError
+from cernvmcontroller.web.application import make_services
+from cernvmcontroller.web.logs import configure, logger
+from cernvmcontroller.web.server import Listeners
+from cernvmcontroller.web.tls import ensure_certificate, mutual_context
+
+if TYPE_CHECKING:
+    import ssl
+    from collections.abc import Sequence
+
+log = logger(__name__)
+
+_LARGEST_NETWORK = 4000
+_BIND_RETRY = 1.0
+
+
+class CernVMController(Application):
+    """The controller of CernVM Hub: the one process that talks to libvirt and writes the database."""
+
+    name = Unicode("cernvm-controller")
+    description = Unicode(__doc__ or "")
+    version = version("cernvmhub")
+    raise_config_file_errors = True
+
+    # --- state ---
+
+    config_file = Unicode("controller_config.py", help="File with the configuration.").tag(config=True)
+    state_dir = Unicode(
+        ".state", help="Folder of all that the controller remembers; one controller uses it at a time."
+    ).tag(config=True)
+    hub_id_file = Unicode(
+        help="File with the id of this installation, made at the first start. Machines and homes "
+        "on the hosts are "
+        "known by it: back it up. Default: `hub_id` in the state folder."
+    ).tag(config=True)
+    database_url = Unicode(
+        help="Of the database, in SQLAlchemy's form: `sqlite+aiosqlite:////path` or "
+        "`postgresql+asyncpg://user@host/name`. Default: `controller.sqlite` in the state folder."
+    ).tag(config=True)
+    hub_name = Unicode(
+        "cernvmhub",
+        help="Begins the name of everything that the hub makes on hosts (machines, pool, network, "
+        "filter), so that "
+        "several installations can share a host.",
+    ).tag(config=True)
+
+    # --- listening ---
+
+    bind_url = Unicode(
+        "http://127.0.0.1:8003",
+        help="Where to listen for the proxy. With `https`, both sides show certificates.",
+    ).tag(config=True)
+    internal_ssl_cert = Unicode(
+        help="Certificate for `bind_url`, of the hub's internal_ssl. Default: $JUPYTERHUB_SSL_CERTFILE."
+    ).tag(config=True)
+    internal_ssl_key = Unicode(help="Its key. Default: $JUPYTERHUB_SSL_KEYFILE.").tag(config=True)
+    internal_ssl_client_ca = Unicode(
+        help="Who the proxy's certificate must be signed by. Default: $JUPYTERHUB_SSL_CLIENT_CA."
+    ).tag(config=True)
+    machine_bind = List(
+        Tuple(Unicode(), Integer()),
+        help="Addresses and ports to listen on with TLS of the controller's own, for machines, the "
+        "spawner and "
+        "scripts. The certificate's authority is `controller-tls/ca.crt` in the state folder.",
+    ).tag(config=True)
+    tls_names = List(
+        Unicode(),
+        help="Further host names and addresses under which the controller is reached, for its certificate.",
+    ).tag(config=True)
+    hub_token_file = Unicode(
+        help="File (mode 0600) with the secret by which the spawner is known. Default: `hub_token` "
+        "in the state "
+        "folder."
+    ).tag(config=True)
+
+    # --- hosts ---
+
+    hosts = List(
+        Dict(),
+        [{"name": "local", "uris": ["qemu:///system"]}],
+        help="Hosts that run machines: `name`, `uris` (one libvirt connection URI) and, where a "
+        "host differs, "
+        "`level` (observe, control, provision, notebook), `pool`, `pool_path`, `shared`, "
+        "`acceleration` (auto, kvm, "
+        "qemu), `maintenance`, `labels`.",
+    ).tag(config=True)
+    pool_path = Unicode(
+        help="Folder of the storage pool on each host. Default: `/var/lib/libvirt/<hub_name>`."
+    ).tag(config=True)
+    subnet = Unicode(
+        "10.80.0.0/20", help="Addresses of the machines' network; the host has the first one."
+    ).tag(config=True)
+    bridge = Unicode(help="Name of its bridge device. Default: `<hub_name>-br`.").tag(config=True)
+    hub_port = Integer(
+        8081, help="TCP port on the host's address in `subnet` where machines reach the hub."
+    ).tag(config=True)
+    blocked = List(
+        Unicode(),
+        None,
+        allow_none=True,
+        help="Addresses and networks that machines must not reach. Default: this machine's own "
+        "other addresses.",
+    ).tag(config=True)
+    slots = Integer(8, help="How many machines are made on a host at the same time.").tag(config=True)
+    probe_image = Unicode(
+        help="Manifest of a tiny guest that is run once on each host to find out whether KVM works "
+        "there. Without "
+        "it machines are emulated wherever a host's `acceleration` does not say otherwise."
+    ).tag(config=True)
+
+    # --- what is offered ---
+
+    appliances = List(Unicode(), help="Manifests of the appliances, the first one the default.").tag(
+        config=True
+    )
+    default_appliance = Unicode(help="Id of the default appliance.").tag(config=True)
+    layer = Unicode(
+        help="ISO image with the hub's own software, attached to every machine whose appliance has our agent."
+    ).tag(config=True)
+    flavors = List(
+        Dict(), DEFAULT_FLAVORS, help="Sizes: `id`, `title`, `vcpus`, `memory_mib`, `disk_mib`."
+    ).tag(config=True)
+    default_flavor = Unicode(help="Id of the default flavor.").tag(config=True)
+    home_mib = Integer(20480, help="Size of a new home volume in MiB; it takes only what is in it.").tag(
+        config=True
+    )
+    context = Dict(
+        help="Cloud-config for all machines, merged over the hub's own key by key. It carries no secrets."
+    ).tag(config=True)
+
+    # --- limits ---
+
+    vcpu_overcommit = Float(4.0, help="How many vCPUs are promised for each processor of a host.").tag(
+        config=True
+    )
+    memory_overcommit = Float(1.0, help="How much memory is promised for each MiB of a host.").tag(
+        config=True
+    )
+    reserved_memory_mib = Integer(1024, help="Memory in MiB that a host keeps for itself.").tag(config=True)
+    boot_timeout = Float(180, help="Seconds until the agent of a machine that was switched on answers.").tag(
+        config=True
+    )
+    session_timeout = Float(120, help="Seconds that a machine that is up waits for its session.").tag(
+        config=True
+    )
+    server_timeout = Float(240, help="Seconds until the notebook server answers.").tag(config=True)
+    agent_stop_timeout = Float(30, help="Seconds that the agent has to end the notebook server.").tag(
+        config=True
+    )
+    shutdown_timeout = Float(
+        60, help="Seconds that a machine has to shut down before it is powered off."
+    ).tag(config=True)
+    poll_interval = Float(
+        60, help="Seconds after which every machine is looked at although nothing was heard of it."
+    ).tag(config=True)
+
+    # --- logs ---
+
+    controller_log_level = Enum(
+        ["DEBUG", "INFO", "WARNING", "ERROR"], "INFO", help="The least that is logged."
+    ).tag(config=True)
+    json_logs = Bool(default_value=False, help="Log one JSON object a line.").tag(config=True)
+
+    generate_config = Bool(
+        default_value=False,
+        help="Write a configuration file with all options and end.",
+    ).tag(config=True)
+
+    aliases: ClassVar[dict[str, str]] = {  # type: ignore[misc]
+        "config": "CernVMController.config_file",
+        "f": "CernVMController.config_file",
+        "state": "CernVMController.state_dir",
+        "log-level": "CernVMController.controller_log_level",
+    }
+    flags: ClassVar[dict[Any, Any]] = {  # type: ignore[misc]
+        "generate-config": (
+            {"CernVMController": {"generate_config": True}},
+            "Write a configuration file with all options and end.",
+        ),
+        "json-logs": ({"CernVMController": {"json_logs": True}}, "Log one JSON object a line."),
+    }
+
+    @default("hub_id_file")
+    def _default_hub_id_file(self) -> str:
+        return str(self.state / "hub_id")
+
+    @default("database_url")
+    def _default_database_url(self) -> str:
+        return f"sqlite+aiosqlite:///{self.state / 'controller.sqlite'}"
+
+    @default("hub_token_file")
+    def _default_hub_token_file(self) -> str:
+        return str(self.state / "hub_token")
+
+    @default("pool_path")
+    def _default_pool_path(self) -> str:
+        return f"/var/lib/libvirt/{self.hub_name}"
+
+    @default("bridge")
+    def _default_bridge(self) -> str:
+        return f"{self.hub_name}-br"
+
+    @property
+    def state(self) -> Path:
+        """The state folder, absolute."""
+        return Path(self.state_dir).expanduser().resolve()
+
+    # --- start ---
+
+    @catch_config_error
+    def initialize(self, argv: list[str] | None = None) -> None:
+        """Read command line and configuration file."""
+        self.parse_command_line(argv)
+        if self.generate_config:
+            return
+        path = Path(self.config_file)
+        given = "config_file" in self.cli_config.get("CernVMController", {})
+        if path.exists() or given:
+            if not path.exists():
+                raise StateError(f"There is no configuration file {path}.")
+            self.load_config_file(str(path.absolute()))
+            self.update_config(self.cli_config)
+        configure(self.controller_log_level, as_json=self.json_logs)
+
+    def start(self) -> None:
+        """Run until told to end, or do what the command line asks for instead."""
+        super().start()
+        if self.generate_config:
+            self._write_config()
+        elif self.extra_args[:1] == ["clean"]:
+            asyncio.run(self.clean())
+        elif self.extra_args:
+            raise StateError(f"There is no command {self.extra_args[0]}; there is clean.")
+        else:
+            asyncio.run(self.serve())
+
+    def _write_config(self) -> None:
+        path = Path(self.config_file)
+        if path.exists():
+            raise StateError(f"{path} exists; it is left as it is.")
+        path.write_text(self.generate_config_file())
+        print(f"Wrote {path}.")  # noqa: T201 - the answer to who asked on the command line
+
+    async def serve(self) -> None:
+        """Run until SIGTERM or SIGINT; machines keep running after that."""
+        stop = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, stop.set)
+        async with AsyncExitStack() as stack:
+            engine = await self.open(stack)
+            serving = asyncio.create_task(self._listen(engine, stack), name="listen")
+            ending = asyncio.create_task(stop.wait())
+            await asyncio.wait({serving, ending}, return_when=asyncio.FIRST_COMPLETED)
+            if not ending.done():
+                serving.result()
+            await stop.wait()
+            serving.cancel()
+            await asyncio.gather(serving, return_exceptions=True)
+            log.info("ending; machines keep running")
+
+    async def open(self, stack: AsyncExitStack) -> Engine:
+        """Return the engine, started; `stack` ends it and everything that it needs."""
+        stack.enter_context(take_lock(self.state / "controller.lock"))
+        identity = hub_id(Path(self.hub_id_file))
+        store = await Store.open(self.database_url, identity)
+        stack.push_async_callback(store.close)
+        inventory = Inventory(
+            store,
+            self.host_specs(),
+            open_hypervisor,
+            flavors=load_flavors(self.flavors, self.default_flavor or None),
+            probe_image=load_manifest(Path(self.probe_image)).image if self.probe_image else None,
+            slots=self.slots,
+        )
+        catalogue = Catalogue(
+            store,
+            [Path(path) for path in self.appliances],
+            self.default_appliance or None,
+            self.state / "verified",
+        )
+        engine = Engine(identity, store, inventory, catalogue, self.settings())
+        stack.push_async_callback(engine.close)
+        await engine.start()
+        log.info("controller started", hub=identity, version=version("cernvmhub"))
+        return engine
+
+    async def _listen(self, engine: Engine, stack: AsyncExitStack) -> None:
+        hub = HubOAuth(parent=self, cache_max_age=60)
+        services = make_services(engine, hub, read_secret(Path(self.hub_token_file)))
+        listeners = Listeners(services)
+        stack.push_async_callback(listeners.close)
+        self._listen_behind_proxy(listeners, hub)
+        if not self.machine_bind:
+            return
+        places = [(address, port) for address, port in self.machine_bind]
+        names = sorted({address for address, _ in places} | {"localhost", *self.tls_names})
+        files = ensure_certificate(self.state / "controller-tls", names)
+        while True:
+            try:
+                listeners.listen_with_own_tls(places, files, names)
+            except OSError as error:
+                # The host's address on the machines' network comes with the network, which we make.
+                if error.errno != errno.EADDRNOTAVAIL:
+                    raise StateError(f"The controller cannot listen on {places}: {error.strerror}.") from None
+                await asyncio.sleep(_BIND_RETRY)
+            else:
+                return
+
+    def _listen_behind_proxy(self, listeners: Listeners, hub: HubOAuth) -> None:
+        url = urlsplit(self.bind_url)
+        secure = url.scheme == "https"
+        address, port = url.hostname or "127.0.0.1", url.port or (443 if secure else 80)
+        try:
+            listeners.listen_behind_proxy(address, port, self._proxy_context(hub) if secure else None)
+        except OSError as error:
+            raise StateError(f"The controller cannot listen on {self.bind_url}: {error}.") from None
+
+    def _proxy_context(self, hub: HubOAuth) -> ssl.SSLContext:
+        return mutual_context(
+            Path(self.internal_ssl_cert or hub.certfile),
+            Path(self.internal_ssl_key or hub.keyfile),
+            Path(self.internal_ssl_client_ca or hub.client_ca),
+        )
+
+    # --- what the options mean ---
+
+    def host_specs(self) -> list[HostSpec]:
+        """Return the hosts with what shall exist on them."""
+        subnet = IPv4Network(self.subnet)
+        room = subnet.num_addresses - NetworkSpec.RESERVED - 1
+        network = NetworkSpec(self.hub_name, self.bridge, subnet, hosts=min(_LARGEST_NETWORK, room))
+        gateway = str(network.gateway)
+        ports = {self.hub_port, *(port for address, port in self.machine_bind if address == gateway)}
+        filter_ = FilterSpec(
+            name=self.hub_name,
+            gateway=gateway,
+            host_ports=tuple(sorted(ports)),
+            blocked=local_addresses(subnet) if self.blocked is None else tuple(self.blocked),
+            subnet=str(subnet),
+        )
+        pool = PoolSpec(self.hub_name, self.pool_path)
+        return load_hosts(self.hosts, pool=pool, network=network, filter_=filter_)
+
+    def settings(self) -> Settings:
+        """Return what the engine is told."""
+        return Settings(
+            hub_name=self.hub_name,
+            boot_timeout=self.boot_timeout,
+            session_timeout=self.session_timeout,
+            server_timeout=self.server_timeout,
+            agent_stop_timeout=self.agent_stop_timeout,
+            shutdown_timeout=self.shutdown_timeout,
+            poll_interval=self.poll_interval,
+            home_mib=self.home_mib,
+            overcommit=Overcommit(self.vcpu_overcommit, self.memory_overcommit),
+            reserved_memory_mib=self.reserved_memory_mib,
+            layer=Path(self.layer) if self.layer else None,
+            context=dict(self.context),
+        )
+
+    # --- clean ---
+
+    async def clean(self) -> None:
+        """Remove all that this hub made on its hosts: machines, homes, volumes, pool, network and filter.
+
+        Raises
+        ------
+        StateError
+            A host could not be cleaned; the others were.
+        """
+        with take_lock(self.state / "controller.lock"):
+            identity = known_hub_id(Path(self.hub_id_file))
+            known = self._uploads()
+            failed = []
+            for spec in self.host_specs():
+                hypervisor = open_hypervisor(spec.uri)
+                try:
+                    await hypervisor.open()
+                    await clean_host(hypervisor, spec, self.hub_name, identity, known)
+                except CernVMError as error:
+                    failed.append(f"{spec.name}: {error.detail}")
+                finally:
+                    await hypervisor.close()
+        if failed:
+            raise StateError("Not everything could be removed. " + " ".join(failed))
+
+    def _uploads(self) -> list[str]:
+        """Return the names of what may be on a host unfinished."""
+        found = []
+        for path in self.appliances:
+            try:
+                found.append(naming.base_volume(load_manifest(Path(path)).appliance.sha256))
+            except CernVMError as error:
+                log.warning("manifest not read", reason=error.detail)
+        return found
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Run the program; a reason is said in a sentence, not in a traceback."""
+    app = CernVMController()
+    try:
+        app.initialize(list(argv) if argv is not None else None)
+        app.start()
+    except (StateError, StoreError) as error:
+        sys.exit(f"cernvm-controller: {error}")
+    except CernVMError as error:
+        sys.exit(f"cernvm-controller: {error.detail}")
+
+
+if __name__ == "__main__":
+    main()
