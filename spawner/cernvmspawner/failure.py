@@ -26,8 +26,8 @@ class ServerNotStarted(SpawnException):  # type: ignore[misc]
     """A start that failed, in words for the person who waits.
 
     JupyterHub shows ``message`` and ``message_html`` in answers and on error pages, and reads
-    ``jupyterhub_message`` and ``jupyterhub_html_message`` for the progress stream and the page of a server that
-    is not running: both pairs say the same.
+    ``jupyterhub_message`` and ``jupyterhub_html_message`` for the progress stream and the page of a server
+    that is not running: both pairs say the same.
 
     Parameters
     ----------

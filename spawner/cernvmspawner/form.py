@@ -22,7 +22,8 @@ def page(offer: Offer, chosen: Mapping[str, Any], *, home: bool = True) -> str:
     offer
         What there is to choose from.
     chosen
-        What is chosen already, from the last start or a link; whatever in it is not offered any more is ignored.
+        What is chosen already, from the last start or a link; whatever in it is not offered any more is
+        ignored.
     home
         Servers have a home that outlives them.
     """

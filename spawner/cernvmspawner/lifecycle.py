@@ -1,7 +1,7 @@
 """From a request to a machine that serves, and back to nothing: what a spawner asks of the controller.
 
-A user's server is (owner, server name) and the controller creates at most one machine for it, so a start that was
-interrupted anywhere finds what it left behind.
+A user's server is (owner, server name) and the controller creates at most one machine for it, so a start that
+was interrupted anywhere finds what it left behind.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ RETRY = 2.0
 """Seconds between attempts while the controller does not answer."""
 
 IN_THE_WAY = frozenset({Status.STARTING, Status.RUNNING, Status.STOPPING, Status.FAILED, Status.DELETING})
-"""States of a leftover that cannot be taken over: its server holds a token of an earlier start, or is broken."""
+"""States of a leftover that cannot be taken over: its server has an old token, or is broken."""
 
 T = TypeVar("T")
 
@@ -95,8 +95,8 @@ async def obtain(
 async def start(watcher: MachineWatcher, machine: Machine, make_session: MakeSession) -> Machine:
     """Start a machine and return it when its notebook server answers.
 
-    The session is made as soon as the address is known, which its certificate names; it is sent (again) whenever
-    the controller says that it does not hold it.
+    The session is made as soon as the address is known, which its certificate names; it is sent (again)
+    whenever the controller says that it does not hold it.
 
     Raises
     ------

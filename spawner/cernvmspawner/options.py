@@ -1,8 +1,8 @@
 """What a person may choose for a server, and whether a choice is valid: pure functions, no requests.
 
 The options page, a link and the hub's REST API all end in `user_options`, a dictionary that anybody who may
-start a server can send. So everything in it is checked here, on the server, and nothing is taken from it that is
-not declared. ``{}`` is valid and means the defaults.
+start a server can send. So everything in it is checked here, on the server, and nothing is taken from it that
+is not declared. ``{}`` is valid and means the defaults.
 
 ========================== ==================================================================================
 ``profile``                slug of one of the site's profiles
@@ -199,8 +199,8 @@ def _fits(
 def from_form(form: Mapping[str, Sequence[str]]) -> dict[str, Any]:
     """Return `user_options` from the fields of the options page, each of which is a list of strings.
 
-    Fields of profiles that are not chosen, and empty ones, are left out; unknown ones are kept, to be refused by
-    `check`.
+    Fields of profiles that are not chosen, and empty ones, are left out; unknown ones are kept, to be refused
+    by `check`.
     """
     options: dict[str, Any] = {}
     profile = next(iter(form.get(PROFILE, ())), "")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 from jupyterhub.traitlets import ByteSpecification, Callable
@@ -22,8 +23,8 @@ class SpawnerSettings(HasTraits):
 
     controller_ca = Unicode(
         help="""
-        File with the certificate of the authority that signed the controller's certificate. Its content is also
-        sent to the machines, which reach the controller at `controller_guest_url`.
+        File with the certificate of the authority that signed the controller's certificate. Its content is
+        also sent to the machines, which reach the controller at `controller_guest_url`.
 
         Default: the system's authorities.
         """,
@@ -38,8 +39,8 @@ class SpawnerSettings(HasTraits):
 
     controller_token = Unicode(
         help="""
-        Token by which the hub proves to the controller who it is. Prefer `controller_token_file`, which keeps it
-        out of the configuration.
+        Token by which the hub proves to the controller who it is. Prefer `controller_token_file`, which keeps
+        it out of the configuration.
         """,
     ).tag(config=True)
 
@@ -58,13 +59,14 @@ class SpawnerSettings(HasTraits):
     profile_list: Any = Union(
         [List(Dict()), Callable()],
         help="""
-        Ready-made choices, shown instead of the free choice of appliance and size; with the keys of KubeSpawner's
-        setting of the same name: ``display_name``, ``slug``, ``description``, ``default``, ``profile_options`` with
-        ``choices`` and ``unlisted_choice``, and ``spawner_override`` (or ``kubespawner_override``), whose keys are
-        settings of this spawner: ``appliance``, ``flavor``, ``mem_limit``, ``cpu_limit``, ``environment``, …
+        Ready-made choices, shown instead of the free choice of appliance and size; with the keys of
+        KubeSpawner's setting of the same name: ``display_name``, ``slug``, ``description``, ``default``,
+        ``profile_options`` with ``choices`` and ``unlisted_choice``, and ``spawner_override`` (or
+        ``kubespawner_override``), whose keys are settings of this spawner: ``appliance``, ``flavor``,
+        ``mem_limit``, ``cpu_limit``, ``environment``, …
 
-        A callable gets the spawner and returns the list, so that a group can have profiles of its own; it may be
-        asynchronous.
+        A callable gets the spawner and returns the list, so that a group can have profiles of its own; it may
+        be asynchronous.
 
         Where there are profiles, a person cannot choose an appliance or a size that no profile has.
         """,
@@ -82,30 +84,29 @@ class SpawnerSettings(HasTraits):
     max_memory: Any = ByteSpecification(
         0,
         help="""
-        Most memory that a person may ask for instead of a flavor's, with the option ``memory_mib``, as ``8G``; 0:
-        none. Where `mem_limit` is set, it is the limit if it is lower.
+        Most memory that a person may ask for instead of a flavor's, with the option ``memory_mib``, as
+        ``8G``; 0: none. Where `mem_limit` is set, it is the limit if it is lower.
         """,
     ).tag(config=True)
 
     home = Bool(
-        True,
+        default_value=True,
         help="""
-        Give each server a home volume that outlives its machine. It is found again by user and server name, and
-        deleted only with the user or the named server.
+        Give each server a home volume that outlives its machine. It is found again by user and server name,
+        and deleted only with the user or the named server.
         """,
     ).tag(config=True)
 
     home_capacity: Any = ByteSpecification(
-        0,
-        help="Size of a new home volume, as ``10G``; a smaller existing one is made larger. 0: the controller's.",
+        0, help="Size of a new home volume, as ``10G``. 0: what the controller gives."
     ).tag(config=True)
 
     remove = Bool(
-        True,
+        default_value=True,
         help="""
-        Delete the machine when its server stops; the home stays. If False, the machine is only shut down: the next
-        start with the same appliance and flavor finds its disk as it was, and a changed choice still makes a new
-        machine.
+        Delete the machine when its server stops; the home stays. If False, the machine is only shut down: the
+        next start with the same appliance and flavor finds its disk as it was, and a changed choice still
+        makes a new machine.
         """,
     ).tag(config=True)
 
@@ -113,8 +114,8 @@ class SpawnerSettings(HasTraits):
         key_trait=Unicode(),
         value_trait=Unicode(),
         help="""
-        Labels for every machine, as ``{"experiment": "atlas"}``. ``{username}`` and ``{servername}`` in values are
-        replaced.
+        Labels for every machine, as ``{"experiment": "atlas"}``. ``{username}`` and ``{servername}`` in
+        values are replaced.
         """,
     ).tag(config=True)
 
@@ -122,8 +123,8 @@ class SpawnerSettings(HasTraits):
         None,
         allow_none=True,
         help="""
-        Called with the spawner and the `cernvmapi.models.MachineCreate` before a machine is made; returns the one
-        to send. It may be asynchronous::
+        Called with the spawner and the `cernvmapi.models.MachineCreate` before a machine is made; returns the
+        one to send. It may be asynchronous::
 
             def on_the_gpu_cluster(spawner, machine):
                 return msgspec.structs.replace(machine, cluster="gpu")
@@ -133,9 +134,7 @@ class SpawnerSettings(HasTraits):
     ).tag(config=True)
 
     stop_grace = Float(
-        30.0,
-        min=0,
-        help="Seconds that a machine has to shut down by itself when its server stops, before it is switched off.",
+        30.0, min=0, help="Seconds that a machine has to shut down by itself before it is switched off."
     ).tag(config=True)
 
     stop_timeout = Float(
@@ -153,8 +152,6 @@ class SpawnerSettings(HasTraits):
 
     @default("controller_url")
     def _controller_url_of_environment(self) -> str:
-        import os  # noqa: PLC0415
-
         return os.environ.get("CERNVM_API_URL", "")
 
     # Defaults of JupyterHub's own settings that fit a machine of one's own.

@@ -6,166 +6,41 @@ import asyncio
 import inspect
 import math
 from contextlib import aclosing
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from jupyterhub.spawner import Spawner
 from jupyterhub.utils import fmt_ip_url
 from tornado.web import HTTPError
-from traitlets import default
 
-from cernvmapi.client import AsyncClient
 from cernvmapi.errors import CernVMError, Conflict, ControllerUnreachable, StartFailed
-from cernvmapi.models import Machine, MachineCreate, Power, Session, Status, VolumeKind
-from cernvmspawner import certificates, form, lifecycle, options, profiles, progress, session
+from cernvmapi.models import Machine, MachineCreate, Power, Status, VolumeKind
+from cernvmspawner import lifecycle, progress
+from cernvmspawner.choosing import ChoosingSpawner
+from cernvmspawner.equipping import EquippingSpawner
 from cernvmspawner.failure import server_not_started
-from cernvmspawner.options import Choice, Offer
-from cernvmspawner.settings import SpawnerSettings
-from cernvmspawner.watcher import Key, MachineWatcher, shared_watcher
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Mapping
+    from collections.abc import AsyncGenerator
+
+    from cernvmspawner.watcher import MachineWatcher
 
 MIB = 1024 * 1024
 LAST_WORDS = 10.0
 """Seconds before JupyterHub's own deadline in which a start that takes too long says why."""
 
-START_FROM_LINK = "start"
 
-
-class FilledPage(HTTPError):
-    """Not a fault: a link opens the options page with its choice made, and does not start a machine by itself.
-
-    JupyterHub starts a server for any link with options; a spawner can only decline, which is this exception. The
-    hub writes it to its log and shows the page, without a message.
-    """
-
-    jupyterhub_message = ""
-
-    def __init__(self) -> None:
-        super().__init__(200, "The link opens the options page with its choice made; nothing failed")
-
-
-class CernVMSpawner(SpawnerSettings, Spawner):  # type: ignore[misc]
+class CernVMSpawner(ChoosingSpawner, EquippingSpawner, Spawner):  # type: ignore[misc]
     """Starts a user's server in a virtual machine of their own, by way of the CernVM Hub controller."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.machine_id = ""
         self._saved: dict[str, Any] = {}
-        self._choice = Choice()
-        self._machine: Machine | None = None
         self._starting = False
         self._begun = False
         self._revision = 0
         self._placed = asyncio.Event()
         self._obtaining: asyncio.Task[Machine] | None = None
-        self._sent: tuple[tuple[str, str | None], Session] | None = None
-        self._keeper: asyncio.Task[None] | None = None
-
-    # --- the controller ---
-
-    @property
-    def watcher(self) -> MachineWatcher:
-        """What the hub knows of the controller's machines, shared by all spawners."""
-        return shared_watcher(self.controller_url, self._make_client, self.log)
-
-    @property
-    def _key(self) -> Key:
-        return self.user.name, self.name
-
-    def _make_client(self) -> AsyncClient:
-        token = self.controller_token
-        if self.controller_token_file:
-            try:
-                token = Path(self.controller_token_file).read_text().strip()
-            except OSError as error:
-                raise ControllerUnreachable(
-                    f"The hub cannot read its token for the controller: {error.strerror}. Ask the administrator."
-                ) from error
-        return AsyncClient(self.controller_url or None, token, self.controller_ca or None)
-
-    # --- options ---
-
-    @default("options_form")
-    def _options_page(self) -> Any:
-        return _render_options_page
-
-    @default("options_from_form")
-    def _options_of_page(self) -> Any:
-        return self.options_of_page
-
-    @default("apply_user_options")
-    def _apply_checked_options(self) -> Any:
-        return _apply_user_options
-
-    async def offer(self) -> Offer:
-        """Return what the user may choose from, now."""
-        listed = self.profile_list
-        if callable(listed):
-            listed = listed(self)
-            if inspect.isawaitable(listed):
-                listed = await listed
-        client = self.watcher.client
-        appliances, flavors = await asyncio.gather(client.appliances.list(), client.flavors.list())
-        cpus, memory = self.max_vcpus, (self.max_memory or 0) // MIB
-        return Offer(
-            appliances=appliances,
-            flavors=flavors,
-            profiles=profiles.read(listed or []),
-            max_vcpus=min(cpus, math.ceil(self.cpu_limit)) if self.cpu_limit else cpus,
-            max_memory_mib=min(memory, self.mem_limit // MIB) if self.mem_limit else memory,
-            appliance=self.appliance or None,
-            flavor=self.flavor or None,
-        )
-
-    async def checked(self, user_options: Mapping[str, Any]) -> Choice:
-        """Return the choice that `user_options` make, or raise what the person reads when it cannot be."""
-        try:
-            return options.check(user_options, await self.offer())
-        except CernVMError as error:
-            raise server_not_started(error) from error
-
-    async def options_page(self) -> str:
-        """Return the options page, filled with a link's choice or the last one."""
-        try:
-            return form.page(
-                await self.offer(), self._link_options() or self.user_options or {}, home=self.home
-            )
-        except CernVMError as error:
-            self.log.warning("The options page of %s has nothing to offer: %s", self._log_name, error.detail)
-            return form.page_without_controller(error.detail)
-
-    def _link_options(self) -> dict[str, Any]:
-        request = getattr(self.handler, "request", None)
-        arguments = getattr(request, "query_arguments", None) or {}
-        return options.from_form(
-            {
-                name.removeprefix("opt-"): [value.decode(errors="replace") for value in values]
-                for name, values in arguments.items()
-                if name.startswith("opt-")
-            }
-        )
-
-    async def options_of_page(self, form_data: Mapping[str, list[str]]) -> dict[str, Any]:
-        """Return `user_options` from the options page; what cannot be is said on the page itself."""
-        chosen = options.from_form(form_data)
-        await self.checked(chosen)
-        return chosen
-
-    async def options_from_query(self, query_data: Mapping[str, list[str]]) -> dict[str, Any]:
-        """Return `user_options` from a link (``?opt-appliance=…&opt-flavor=…``).
-
-        The options page opens with the choice made; with ``&opt-start=yes`` the server starts at once.
-        """
-        chosen = options.from_form(query_data)
-        at_once = chosen.pop(START_FROM_LINK, "no") in {"yes", "true", "1"}
-        await self.checked(chosen)
-        if not at_once:
-            raise FilledPage
-        return chosen
-
-    # --- start ---
 
     async def start(self) -> str:
         """Start the machine with its notebook server and return where that is."""
@@ -229,63 +104,6 @@ class CernVMSpawner(SpawnerSettings, Spawner):  # type: ignore[misc]
             request = await changed if inspect.isawaitable(changed) else changed
         return request
 
-    async def _session(self, machine: Machine) -> Session:
-        """Return the session; the same one again for the same place, so that a running server is left alone."""
-        place = (machine.id, machine.address)
-        if self._sent and self._sent[0] == place:
-            return self._sent[1]
-        self._machine = machine
-        issued = None
-        if self.internal_ssl:
-            issued = await certificates.issue(
-                self.internal_certs_location,
-                machine.id,
-                await self._alt_names(machine),
-                self.internal_trust_bundles[certificates.AUTHORITY],
-            )
-        ca = Path(self.controller_ca).read_text() if self.controller_ca else ""
-        made = session.session(
-            command=[*self.cmd, *self.get_args()],
-            env=self.get_env(),
-            port=self.port,
-            certificates=issued,
-            controller_ca=ca,
-        )
-        self._sent = (place, made)
-        return made
-
-    async def _alt_names(self, machine: Machine) -> list[str]:
-        more = self.ssl_alt_names
-        if callable(more):
-            more = more(self)
-            if inspect.isawaitable(more):
-                more = await more
-        local = ["DNS:localhost", "IP:127.0.0.1"] if self.ssl_alt_names_include_local else []
-        return list(dict.fromkeys([f"IP:{machine.address}", *local, *more]))
-
-    async def create_certs(self) -> dict[str, str]:
-        """Return where the certificates will be in the machine; they are made in `start`, with its address."""
-        return dict(session.GUEST_CERT_PATHS)
-
-    async def move_certs(self, paths: dict[str, str]) -> dict[str, str]:
-        """Return `paths`: the contents go to the machine with its session."""
-        return paths
-
-    def get_env(self) -> dict[str, Any]:
-        """Return the notebook server's environment: JupyterHub's, and where the controller and the machine are."""
-        env: dict[str, Any] = super().get_env()
-        ours: dict[str, str] = {}
-        if self.controller_guest_url:
-            ours["CERNVM_API_URL"] = self.controller_guest_url
-            if self.controller_ca:
-                ours["CERNVM_API_CA"] = session.GUEST_CONTROLLER_CA
-        if self._machine:
-            ours["CERNVM_MACHINE_ID"] = self._machine.id
-            ours["MEM_LIMIT"] = str(self._machine.memory_mib * MIB)
-            ours["CPU_LIMIT"] = str(self._machine.vcpus)
-        # What the administrator sets in `environment` has the last word, as everywhere in JupyterHub.
-        return env | {name: value for name, value in ours.items() if name not in self.environment}
-
     async def _not_started(self, error: CernVMError) -> Exception:
         machine, console = None, ""
         if self.machine_id:
@@ -300,29 +118,6 @@ class CernVMSpawner(SpawnerSettings, Spawner):  # type: ignore[misc]
         if machine is None or not machine.timeline:
             return "No host had taken it. Try again later, or ask the administrator."
         return f"The last that was heard of it: {machine.timeline[-1].message}"
-
-    def _keep_session(self) -> None:
-        """Send the session again whenever the machine needs it: it reboots, or the controller was restarted."""
-        if self._keeper:
-            self._keeper.cancel()
-        self._keeper = self.watcher.in_background(self._keep(self.watcher, self.machine_id))
-
-    async def _keep(self, watcher: MachineWatcher, machine_id: str) -> None:
-        async with aclosing(watcher.follow(machine_id)) as changes:
-            async for machine in changes:
-                if machine is None:
-                    return
-                if not machine.awaiting_session or machine.address is None:
-                    continue
-                if not self._sent:
-                    self.log.error("%s needs its session, and this hub no longer has its token", machine_id)
-                    continue
-                try:
-                    await lifecycle.send_session(watcher, machine, self._session)
-                except CernVMError as error:
-                    self.log.warning(
-                        "The session of %s could not be sent again: %s", machine_id, error.detail
-                    )
 
     # --- progress ---
 
@@ -366,8 +161,8 @@ class CernVMSpawner(SpawnerSettings, Spawner):  # type: ignore[misc]
     async def poll(self) -> int | None:
         """Return None while the server runs, starts or may run, and a number when it surely does not.
 
-        No request is made. Before the machines were listed once, this waits: an answer would be a guess, and the
-        hub acts on it.
+        No request is made. Before the machines were listed once, this waits: an answer would be a guess, and
+        the hub acts on it.
         """
         if self._starting:
             return None
@@ -376,7 +171,7 @@ class CernVMSpawner(SpawnerSettings, Spawner):  # type: ignore[misc]
         try:
             watcher = self.watcher
         except (CernVMError, OSError) as error:
-            self.log.error("The machines cannot be watched: %s", error)
+            self.log.warning("The machines cannot be watched: %s", error)
             return None
         await watcher.loaded()
         if not self.machine_id:
@@ -428,11 +223,6 @@ class CernVMSpawner(SpawnerSettings, Spawner):  # type: ignore[misc]
         if self.remove:
             await lifecycle.remove(watcher, machine_id, patience=self.stop_timeout)
 
-    def _stop_keeping(self) -> None:
-        if self._keeper:
-            self._keeper.cancel()
-            self._keeper = None
-
     # --- state ---
 
     def get_state(self) -> dict[str, Any]:
@@ -463,7 +253,7 @@ class CernVMSpawner(SpawnerSettings, Spawner):  # type: ignore[misc]
         self._machine = self._sent = None
 
     async def get_url(self) -> str:
-        """Return where the server is, as far as is known; it never fails, since the hub calls it unprotected."""
+        """Return where the server is, as far as is known; it never fails: the hub calls it unprotected."""
         known = str(self.server.url) if self.server else ""
         try:
             machine = self.watcher.get(self.machine_id)
@@ -507,8 +297,8 @@ class CernVMSpawner(SpawnerSettings, Spawner):  # type: ignore[misc]
             raise HTTPError(503, error.detail) from error
         if old_name in {one.server_name for one in machines} | {one.server_name for one in homes}:
             refused = Conflict(
-                f"The server {old_name or 'without a name'} has a home, which belongs to that name: under the name "
-                f"{new_name} its files would be missing. Change its display name instead, or delete the server first."
+                f"The server {old_name or 'without a name'} has a home, which belongs to that name: as "
+                f"{new_name} its files would be missing. Change its display name instead, or delete it first."
             )
             raise HTTPError(refused.status, refused.detail)
 
@@ -524,14 +314,3 @@ def exit_code(machine: Machine | None) -> int | None:
     if machine.status is Status.PENDING and machine.target == "running":
         return None
     return 1 if machine.status is Status.FAILED else 0
-
-
-async def _render_options_page(spawner: CernVMSpawner) -> str:
-    return await spawner.options_page()
-
-
-async def _apply_user_options(spawner: CernVMSpawner, user_options: Mapping[str, Any]) -> None:
-    choice = await spawner.checked(user_options)
-    for override in choice.overrides:
-        spawner._apply_overrides(dict(override))  # noqa: SLF001
-    spawner._choice = choice  # noqa: SLF001

@@ -1,9 +1,9 @@
-"""What the hub knows of its machines: one event stream for all spawners, so that a poll is a dictionary look-up.
+"""What the hub knows of its machines: one event stream for all spawners, so that a poll is a look-up.
 
-The watcher lists the machines that serve a hub server and then follows the controller's events from exactly there.
-The client resumes a broken stream where it ended, so nothing is missed while the controller restarts; when the
-controller no longer has what came in between, the machines are listed again. What was known stays known meanwhile:
-a controller that does not answer says nothing about the machines.
+The watcher lists the machines that serve a hub server and then follows the controller's events from exactly
+there. The client resumes a broken stream where it ended, so nothing is missed while the controller restarts;
+when the controller no longer has what came in between, the machines are listed again. What was known stays
+known meanwhile: a controller that does not answer says nothing about the machines.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ class MachineWatcher:
         self._task.add_done_callback(self._ended)
 
     def _ended(self, task: asyncio.Task[None]) -> None:
-        """Begin again after a fault in the watcher itself, and say so: dying silently is what is not forgiven."""
+        """Begin again after a fault in the watcher itself, and say so: it must not die in silence."""
         if self._closed or task.cancelled():
             return
         self.log.error("The watcher of the machines ended (%r); it begins again", task.exception())
@@ -111,7 +111,7 @@ class MachineWatcher:
             self._tell(machine_id, None)
 
     async def follow(self, machine_id: str) -> AsyncGenerator[Machine | None]:
-        """Yield a machine as it is and then after each change; None when it is gone. Any number may listen."""
+        """Yield a machine as it is, then after each change; None when it is gone. Any number may listen."""
         queue: asyncio.Queue[Machine | None] = asyncio.Queue()
         self._listeners[machine_id].add(queue)
         try:
@@ -186,7 +186,7 @@ class MachineWatcher:
                 self._take(event)
                 self._after = event.id
         finally:
-            await stream.aclose()  # type: ignore[attr-defined] # it is an asynchronous generator
+            await stream.aclose()
 
     def _connection(self) -> Callable[[bool], None]:
         lost = False

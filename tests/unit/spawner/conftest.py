@@ -3,24 +3,19 @@
 from __future__ import annotations
 
 import socket
-import sys
-from collections.abc import AsyncIterator, Callable
-from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from jupyterhub import orm
+from tests.unit.spawner.controller_standin import TOKEN, MakeSpawner, StandIn
 from traitlets.config import Config
-
-sys.path.insert(0, str(Path(__file__).parent))
-
-from standin import TOKEN, StandIn
 
 from cernvmspawner import CernVMSpawner
 from cernvmspawner.watcher import close_all
 
-MakeSpawner = Callable[..., CernVMSpawner]
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
 
 
 @pytest.fixture

@@ -5,21 +5,22 @@ from __future__ import annotations
 import asyncio
 import json
 from types import SimpleNamespace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from certipy.certipy import Certipy
-from conftest import MakeSpawner
 from cryptography import x509
 from msgspec.structs import replace
-from standin import APPLIANCES, TOKEN, StandIn
+from tests.unit.spawner.controller_standin import APPLIANCES, TOKEN, MakeSpawner, StandIn
 from tornado.web import HTTPError
 
 from cernvmapi.errors import NoRoom
 from cernvmapi.models import MachineCreate, Phase, Power, Status, Target
-from cernvmspawner import CernVMSpawner
+from cernvmspawner.choosing import FilledPage
 from cernvmspawner.failure import ServerNotStarted
-from cernvmspawner.spawner import FilledPage
+
+if TYPE_CHECKING:
+    from cernvmspawner import CernVMSpawner
 
 DEADLINE = 30
 

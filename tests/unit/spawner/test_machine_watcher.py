@@ -8,7 +8,7 @@ from contextlib import aclosing
 from typing import Any
 
 import pytest
-from standin import TOKEN, StandIn
+from tests.unit.spawner.controller_standin import TOKEN, StandIn
 
 from cernvmapi.client import AsyncClient
 from cernvmapi.models import MachineCreate, Power, Status, Target

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 from lxml import html
 from msgspec.structs import replace
-from standin import APPLIANCES, FLAVORS, UPDATED, StandIn
+from tests.unit.spawner.controller_standin import APPLIANCES, FLAVORS, UPDATED, StandIn
 
 from cernvmapi.errors import Invalid, NoRoom, StartFailed
 from cernvmapi.models import MachineCreate, Phase, PhaseMark, Status

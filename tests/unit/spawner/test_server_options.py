@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from standin import APPLIANCES, FLAVORS
+from tests.unit.spawner.controller_standin import APPLIANCES, FLAVORS
 
 from cernvmapi.errors import Invalid
 from cernvmspawner import profiles

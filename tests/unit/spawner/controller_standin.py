@@ -16,6 +16,7 @@ import subprocess
 import sys
 import tempfile
 from collections import defaultdict
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, ClassVar, Self
@@ -107,6 +108,10 @@ FLAVORS = [
     Flavor(id="small", title="Small", vcpus=1, memory_mib=1024, disk_mib=10240, default=True),
     Flavor(id="large", title="Large", vcpus=4, memory_mib=8192, disk_mib=40960),
 ]
+
+
+MakeSpawner = Callable[..., Any]
+"""What the fixture `spawner_of` is."""
 
 
 class StandIn:
@@ -619,4 +624,4 @@ class Handler(web.RequestHandler):
             await self.flush()
 
 
-__all__ = ["APPLIANCES", "FLAVORS", "TOKEN", "StandIn"]
+__all__ = ["APPLIANCES", "FLAVORS", "TOKEN", "MakeSpawner", "StandIn"]
