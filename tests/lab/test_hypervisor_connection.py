@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from tests.lab.relay import Relay, relay
-from tests.unit.hypervisor.bench import until
+from tests.unit.hypervisor.bench import bench, read_until, until
 
 from cernvmapi.errors import HostUnreachable
 from cernvmcontroller.hypervisor.interface import ConnectionEvent
@@ -70,6 +70,22 @@ async def test_a_daemon_that_restarts_is_found_again(network: Relay, hypervisor:
     await network.listen()
     await until(lambda: hypervisor.alive, 30)
     await hypervisor.domains()
+
+
+async def test_streams_end_with_their_connection(
+    network: Relay, hypervisor: LibvirtHypervisor, tmp_path: Path
+) -> None:
+    async with bench("qemu", tmp_path) as made:
+        await made.surroundings()
+        spec = await made.defined()
+        await made.hypervisor.start(spec.uuid)
+        console = await hypervisor.open_console(spec.uuid)
+        reading = asyncio.ensure_future(read_until(console, b"only its end ends this"))
+        await network.hang_up()
+        await asyncio.wait_for(reading, 20)
+        with pytest.raises(ConnectionError):
+            await console.write(b"x")
+        await console.close()
 
 
 async def test_many_calls_on_a_silent_host_trip_the_breaker(

@@ -114,16 +114,23 @@ async def test_an_upload_that_a_killed_program_left_is_begun_again(site: Bench) 
     assert await hypervisor.read_volume(pool, "seed-x.iso", 100) == b"whole"
 
 
-async def test_a_guest_gets_the_address_that_was_known_before(site: Bench) -> None:
+async def test_a_guest_gets_its_address_and_long_messages(site: Bench) -> None:
     hypervisor, pool = site.hypervisor, site.pool.name
     base = await hypervisor.upload_volume(pool, "base-tiny.qcow2", tiny_image(), format="qcow2")
     disk = await hypervisor.create_volume(pool, "disk-m.qcow2", capacity=64 << 20, backing=base)
     spec = await site.defined(root=VolumeRef(disk.path, "qcow2", ((base.path, "qcow2"),)))
     await hypervisor.start(spec.uuid)
     console = await hypervisor.open_console(spec.uuid)
+    channel = await hypervisor.open_channel(spec.uuid)
     address = f"CERNVMHUB-TINY-ADDRESS {spec.address}".encode()
     assert address in await read_until(console, address)
     await console.close()
+    # A message far larger than the buffers on its way.
+    await read_until(channel, b"hello")
+    await channel.write(b'{"type":"clock","id":7,"padding":"%s"}\n' % (b"x" * 100_000))
+    assert b'"id":7,"ok":true' in await read_until(channel, b'"id":7')
+    await channel.close()
+    assert await channel.read() == b""
 
 
 async def test_the_probe_believes_only_a_kernel_that_speaks(site: Bench) -> None:

@@ -44,7 +44,7 @@ class Connection:
     connect_deadline
         Seconds that connecting may take.
     threads
-        How many calls run at the same time.
+        How many quick calls, and how many slow ones, run at the same time.
     """
 
     def __init__(
@@ -61,10 +61,11 @@ class Connection:
         self.connect_deadline = connect_deadline
         self.reason = "not connected yet"
         self._threads = threads
-        self._workers = Workers(uri, threads)
+        self._make_workers()
         self._breaker = Breaker()
         self._back_off = back_off or BackOff()
         self._subscribers: list[Callback] = []
+        self._dependants: list[Callable[[], None]] = []
         self._libvirt: Any = None
         self._events: DomainEvents | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -99,7 +100,8 @@ class Connection:
         if connection is not None:
             with contextlib.suppress(TimeoutError, libvirt.libvirtError):
                 await in_own_thread(connection.close, "hypervisor close", self.connect_deadline)
-        self._workers.stop()
+        self._stop_workers()
+        self._make_workers()
 
     def subscribe(self, callback: Callback) -> Callable[[], None]:
         """Call `callback` in the event loop with every event; return what ends that."""
@@ -111,10 +113,30 @@ class Connection:
 
         return unsubscribe
 
+    def when_lost(self, callback: Callable[[], None]) -> Callable[[], None]:
+        """Call `callback` in the event loop, once, when this connection ends; return what prevents that."""
+        self._dependants.append(callback)
+
+        def forget() -> None:
+            if callback in self._dependants:
+                self._dependants.remove(callback)
+
+        return forget
+
     # --- calls ---
 
-    async def call(self, function: Callable[[Any], T], *, deadline: float | None = None) -> T:
+    async def call(
+        self, function: Callable[[Any], T], *, deadline: float | None = None, slow: bool = False
+    ) -> T:
         """Call `function` with libvirt's connection in a thread and return what it returns.
+
+        Parameters
+        ----------
+        deadline
+            Seconds from its begin; waiting for a free thread does not count.
+        slow
+            It takes libvirt more than a moment (a start, an upload): it waits with its like, so that
+            a thousand starts keep nobody from asking how a machine is.
 
         Raises
         ------
@@ -126,7 +148,8 @@ class Connection:
         connection = self.connected()
         seconds = self.deadline if deadline is None else deadline
         try:
-            result = await self._workers.run(lambda: function(connection), seconds)
+            workers = self._slow if slow else self._quick
+            result = await workers.run(lambda: function(connection), seconds)
         except TimeoutError:
             if self._breaker.missed():
                 self._lose(connection, f"no answer {self._breaker.threshold} times in a row")
@@ -143,6 +166,13 @@ class Connection:
             return await in_own_thread(lambda: function(connection), name)
         except libvirt.libvirtError as error:
             raise self._translated(connection, error) from error
+
+    def _make_workers(self) -> None:
+        self._quick, self._slow = Workers(self.uri, self._threads), Workers(self.uri, self._threads)
+
+    def _stop_workers(self) -> None:
+        self._quick.stop()
+        self._slow.stop()
 
     def connected(self) -> Any:
         """Return libvirt's connection or raise `HostUnreachable`."""
@@ -240,8 +270,8 @@ class Connection:
         log.warning("lost the connection to %s: %s", self.uri, reason)
         self._forget(reason)
         _close_later(connection)
-        self._workers.stop()
-        self._workers = Workers(self.uri, self._threads)
+        self._stop_workers()
+        self._make_workers()
         self._emit(ConnectionEvent(alive=False, reason=reason))
         self._lost.set()
 
@@ -250,6 +280,9 @@ class Connection:
         self.reason = reason
         if self._events is not None:
             self._events.mute()
+        dependants, self._dependants = self._dependants, []
+        for callback in dependants:
+            callback()
         return connection
 
     def _emit(self, event: HypervisorEvent) -> None:

@@ -102,9 +102,10 @@ class Domains:
 
     async def define(self, xml: str) -> None:
         """Define, or define anew."""
-        await self._connection.call(
+        uuid = await self._connection.call(
             lambda c: c.defineXMLFlags(xml, libvirt.VIR_DOMAIN_DEFINE_VALIDATE).UUIDString()
         )
+        self._metadata.pop(uuid, None)
 
     async def start(self, uuid: str) -> None:
         """Start, unless it runs."""
@@ -180,7 +181,7 @@ class Domains:
                 if not (missing_ok and errors.is_not_found(error)):
                     raise
 
-        await self._connection.call(call)
+        await self._connection.call(call, slow=True)
 
     def _all(self, connection: Any) -> list[DomainState]:
         try:

@@ -39,7 +39,7 @@ class Networks:
             if not network.isActive():
                 network.create()
 
-        await self._connection.call(ensure)
+        await self._connection.call(ensure, slow=True)
 
     async def remove_network(self, name: str) -> None:
         """Stop and undefine a network."""
@@ -52,7 +52,7 @@ class Networks:
                 network.destroy()
             network.undefine()
 
-        await self._connection.call(remove)
+        await self._connection.call(remove, slow=True)
 
     async def ensure_filter(self, spec: FilterSpec) -> None:
         """Make the filter be as described; one that is already is not touched, for that reloads rules."""
@@ -64,7 +64,7 @@ class Networks:
             elif not filterxml.same(known.XMLDesc(), spec):
                 connection.nwfilterDefineXML(filterxml.build(spec, uuid=known.UUIDString()))
 
-        await self._connection.call(ensure)
+        await self._connection.call(ensure, slow=True)
 
     async def remove_filter(self, name: str) -> None:
         """Undefine a filter."""
@@ -74,7 +74,7 @@ class Networks:
             if known is not None:
                 known.undefine()
 
-        await self._connection.call(remove)
+        await self._connection.call(remove, slow=True)
 
 
 def _network(connection: Any, name: str) -> Any:

@@ -58,26 +58,30 @@ class Storage:
                 pool.refresh()
             return _pool_state(pool)
 
-        return await self._connection.call(ensure)
+        return await self._connection.call(ensure, slow=True)
 
     async def pool(self, name: str) -> PoolState:
         """Return a pool's sizes."""
         return await self._connection.call(lambda c: _pool_state(c.storagePoolLookupByName(name)))
 
     async def remove_pool(self, name: str) -> None:
-        """Stop and undefine a pool, and remove its directory if that is empty."""
+        """Stop and undefine a pool with what unfinished uploads left, and its directory if it is empty."""
 
         def remove(connection: Any) -> None:
             pool = _pool_or_none(connection, name)
             if pool is None:
                 return
             if pool.isActive():
+                for each in pool.listAllVolumes():
+                    if each.name().endswith(MARK):
+                        _delete(pool, each.name().removesuffix(MARK))
+                        _delete(pool, each.name())
                 pool.destroy()
             with contextlib.suppress(libvirt.libvirtError):  # not empty, or gone already
                 pool.delete()
             pool.undefine()
 
-        await self._connection.call(remove)
+        await self._connection.call(remove, slow=True)
 
     # --- volumes ---
 
@@ -121,7 +125,7 @@ class Storage:
             backing=(backing.path, backing_format) if backing else None,
         )
         return await self._connection.call(
-            lambda c: _volume_state(_create(c.storagePoolLookupByName(pool), name, xml))
+            lambda c: _volume_state(_create(c.storagePoolLookupByName(pool), name, xml)), slow=True
         )
 
     async def upload_volume(
@@ -154,7 +158,7 @@ class Storage:
 
             try:
                 if isinstance(source, bytes) and len(source) <= _SMALL:
-                    return await self._connection.call(work)
+                    return await self._connection.call(work, slow=True)
                 return await self._connection.call_long(work, f"upload {name}")
             finally:
                 stop.set()

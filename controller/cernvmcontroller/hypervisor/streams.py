@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any
 import libvirt
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from cernvmcontroller.hypervisor.connection import Connection
 
 _READ = libvirt.VIR_STREAM_EVENT_READABLE
@@ -39,10 +41,13 @@ class LibvirtStream:
         self._mask = _READ | _END
         self._arrived = asyncio.Event()
         self._drained = asyncio.Event()
+        self._forget: Callable[[], None] | None = None
 
-    def watch(self) -> None:
-        """Begin to listen (in a thread)."""
-        self._stream.eventAddCallback(self._mask, self._serve, None)
+    async def watch(self) -> None:
+        """Begin to listen."""
+        # A connection that breaks takes its streams along without a word to them.
+        self._forget = self._connection.when_lost(self._end)
+        await self._connection.call(lambda _: self._stream.eventAddCallback(self._mask, self._serve, None))
 
     # --- asyncio's side ---
 
@@ -50,13 +55,15 @@ class LibvirtStream:
         """Return the next bytes; ``b""`` when the other end is gone and all was read."""
         while True:
             with self._lock:
+                paused = not self._ended and not self._mask & _READ
+            if paused:
+                await self._connection.call(lambda _: self._update(_READ))
+            with self._lock:
                 data = bytes(self._incoming)
                 self._incoming.clear()
-                ended, paused = self._ended, not self._mask & _READ
+                ended = self._ended
                 self._arrived.clear()
             if data or ended:
-                if paused and not ended:
-                    await self._connection.call(lambda _: self._update(_READ))
                 return data
             await self._arrived.wait()
 
@@ -157,12 +164,14 @@ class LibvirtStream:
                 self._stream.abort()
             else:
                 self._stream.finish()
-        self._tell(self._arrived)
-        self._tell(self._drained)
+        with contextlib.suppress(RuntimeError):  # the loop is closed
+            self._loop.call_soon_threadsafe(self._end)
 
     def _end(self) -> None:
         with self._lock:
             self._ended = True
+        if self._forget is not None:
+            self._forget()
         self._arrived.set()
         self._drained.set()
 
@@ -197,5 +206,5 @@ async def _open(connection: Connection, attach: Any, uuid: str) -> LibvirtStream
         return stream
 
     opened = LibvirtStream(connection, await connection.call(make))
-    await connection.call(lambda _: opened.watch())
+    await opened.watch()
     return opened

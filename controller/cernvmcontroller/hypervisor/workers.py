@@ -29,6 +29,7 @@ class _Job(Generic[T]):
     function: Callable[[], T]
     loop: asyncio.AbstractEventLoop
     future: asyncio.Future[T]
+    begins: asyncio.Future[None] | None = None
     begun: bool = False
     ended: bool = False
     given_up: bool = False
@@ -39,12 +40,23 @@ class _Job(Generic[T]):
             if self.given_up:
                 return
             self.begun = True
+        if self.begins is not None:
+            self._finish(self._begin, None)
         try:
             result = self.function()
         except BaseException as error:  # noqa: BLE001 - it is raised where it was asked for
             self._finish(self._set_exception, error)
         else:
             self._finish(self._set_result, result)
+
+    def refuse(self, error: Exception) -> None:
+        """Answer with an error (in the event loop) what was not begun."""
+        if self.begins is not None and not self.begins.done():
+            self.begins.set_exception(error)
+
+    def _begin(self, _: None) -> None:
+        if self.begins is not None and not self.begins.done():
+            self.begins.set_result(None)
 
     def _finish(self, setter: Callable[[Any], None], value: object) -> None:
         with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
@@ -78,6 +90,7 @@ class Workers:
         self._threads = 0
         self._idle = 0
         self._stuck = 0
+        self._stopped = False
 
     async def run(self, function: Callable[[], T], deadline: float) -> T:
         """Call `function` in a thread and return what it returns.
@@ -85,29 +98,41 @@ class Workers:
         Parameters
         ----------
         deadline
-            Seconds, of which waiting for a free thread is a part.
+            Seconds from the call's begin; waiting for a free thread does not count, so that a long queue
+            is not taken for a hypervisor that hangs.
 
         Raises
         ------
         TimeoutError
             The deadline passed; a call that had begun goes on, unheard.
         HostUnreachable
-            So many calls never returned that no more are begun.
+            So many calls never returned that no more are begun, or the workers were stopped.
         """
+        if self._stopped:
+            raise HostUnreachable("The connection was given up.")
         if self._stuck >= _MOST_GIVEN_UP:
             raise HostUnreachable(f"{self._stuck} calls to the hypervisor never returned.")
         loop = asyncio.get_running_loop()
-        job = _Job(function, loop, loop.create_future())
+        job = _Job(function, loop, loop.create_future(), loop.create_future())
+        assert job.begins is not None
         self._jobs.put(job)
         self._need_thread()
         try:
+            await job.begins
             return await asyncio.wait_for(job.future, deadline)
         except (TimeoutError, asyncio.CancelledError):
             self._give_up(job)
             raise
 
     def stop(self) -> None:
-        """Let the threads end when they have nothing more to do."""
+        """Refuse what was not begun and let the threads end (called in the event loop)."""
+        self._stopped = True
+        with contextlib.suppress(queue.Empty):
+            while True:
+                job = self._jobs.get_nowait()
+                if job is not None:
+                    job.given_up = True
+                    job.refuse(HostUnreachable("The connection was given up."))
         with self._lock:
             for _ in range(self._threads):
                 self._jobs.put(None)
@@ -119,6 +144,7 @@ class Workers:
                 return
         with self._lock:
             self._stuck += 1
+        self._need_thread()  # in its place, for those who wait
 
     def _need_thread(self) -> None:
         with self._lock:

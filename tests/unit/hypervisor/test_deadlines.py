@@ -77,6 +77,25 @@ async def test_calls_that_hang_cost_their_deadline_and_leave_room_for_others() -
     workers.stop()
 
 
+async def test_a_long_queue_is_not_a_hypervisor_that_hangs() -> None:
+    workers, pause = Workers("test", size=1), threading.Event()
+    assert await asyncio.gather(*(workers.run(lambda: pause.wait(0.1), 0.3) for _ in range(6))) == [False] * 6
+    workers.stop()
+
+
+async def test_who_waits_is_told_when_the_connection_is_given_up() -> None:
+    workers, release = Workers("test", size=1), threading.Event()
+    calls = [asyncio.ensure_future(workers.run(release.wait, 30)) for _ in range(2)]
+    await asyncio.sleep(0)
+    workers.stop()
+    with pytest.raises(HostUnreachable):
+        await calls[1]
+    release.set()
+    assert await calls[0]
+    with pytest.raises(HostUnreachable):
+        await workers.run(release.wait, 30)
+
+
 async def test_no_more_than_a_few_calls_run_at_the_same_time() -> None:
     workers, together, most, lock = Workers("test", size=3), 0, 0, threading.Lock()
     barrier = threading.Barrier(3)
