@@ -46,7 +46,6 @@ def _path(*parts: str) -> str:
 def _pages(path: str, item: Any, query: dict[str, str]) -> Generator[Call[Any], Any, LongList[Any]]:
     """Ask for one page after the other."""
     items: LongList[Any] = []
-    query = {**query, "limit": str(LARGEST_PAGE)}
     while True:
         page = yield Call("GET", path, Page[item], query)
         items += page.items
@@ -126,9 +125,8 @@ class MachineVerbs:
         sort: str | None = None,
     ) -> Steps[LongList[Machine]]:
         """Return the machines of all pages."""
-        return _pages(
-            "/machines", Machine, params(owner=owner, status=status, host=host, search=search, sort=sort)
-        )
+        query = params(owner=owner, status=status, host=host, search=search, sort=sort, limit=LARGEST_PAGE)
+        return _pages("/machines", Machine, query)
 
     @verb
     def get(self, machine_id: str) -> Call[Machine]:
@@ -267,7 +265,7 @@ class VolumeVerbs:
     @verb
     def all(self, *, owner: str | None = None, kind: VolumeKind | None = None) -> Steps[LongList[Volume]]:
         """Return the volumes of all pages."""
-        return _pages("/volumes", Volume, params(owner=owner, kind=kind))
+        return _pages("/volumes", Volume, params(owner=owner, kind=kind, limit=LARGEST_PAGE))
 
     @verb
     def get(self, volume_id: str) -> Call[Volume]:

@@ -20,7 +20,6 @@ from cernvmapi.errors import (
     CernVMError,
     ControllerUnreachable,
     Forbidden,
-    NotFound,
     Unauthenticated,
     error_from,
 )
@@ -42,7 +41,8 @@ HEARTBEAT = 15.0
 TIMEOUT = httpx.Timeout(60.0, connect=10.0)
 STREAM_TIMEOUT = httpx.Timeout(3 * HEARTBEAT, connect=10.0)
 
-_BY_STATUS: dict[int, type[CernVMError]] = {401: Unauthenticated, 403: Forbidden, 404: NotFound}
+_BY_STATUS: dict[int, type[CernVMError]] = {401: Unauthenticated, 403: Forbidden}
+"""What an answer means that is not the controller's own; a 404 then means that it is not there."""
 _GATEWAY = frozenset({502, 503, 504})
 
 

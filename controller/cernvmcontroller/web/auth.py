@@ -83,6 +83,8 @@ class HubUsers:
             if model and fresh:
                 token = self.hub.get_token(handler, in_cookie=cookie)
                 model = await self.hub.user_for_token(token, use_cache=False, sync=False)
+                if model is None:
+                    self.hub.cache.clear()  # revoked: what was known of it is worth nothing any more
         except HTTPError as error:
             # Its words are for a log: they name the hub's internal address.
             raise HubUnreachable(

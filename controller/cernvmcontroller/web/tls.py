@@ -99,6 +99,7 @@ def ensure_certificate(
         maker.create_ca(AUTHORITY, years=AUTHORITY_YEARS, overwrite=True)
         log.info("made a certificate authority", directory=str(directory))
     maker.create_signed_pair(SERVER, AUTHORITY, years=SERVER_YEARS, alt_names=wanted, overwrite=True)
+    directory.chmod(0o700)  # certipy lets everybody in
     _write(files.ca, (directory / AUTHORITY / f"{AUTHORITY}.crt").read_bytes())
     log.info("made the controller's certificate", names=wanted)
     return files

@@ -3,20 +3,20 @@
 import asyncio
 import json
 import re
-from importlib.util import find_spec
-from pathlib import Path
 
 import jsonschema
 import pytest
-from jsonschema_rs import validator_for
+from schemathesis.specs.openapi.definitions import OPENAPI_31
+from tests.unit.web.fakehub import HUB_TOKEN
+from tests.unit.web.fuzzing import THINGS, fuzz
 
 import cernvmapi.verbs
+from cernvmapi import client as clients
 from cernvmapi import models
 from cernvmapi.verb import verb
 from cernvmcontroller.web import openapi
 from cernvmcontroller.web.identity import Access
 from cernvmcontroller.web.routes import ROUTES
-from tests.unit.web.fakehub import HUB_TOKEN
 
 
 @pytest.fixture(scope="module")
@@ -61,13 +61,7 @@ def test_everything_that_changes_something_takes_more_than_read():
 
 
 def test_the_document_is_openapi(document):
-    package = Path(find_spec("schemathesis").origin).parent
-    bundled = [path for path in package.rglob("*.json") if "3.1" in path.name or "31" in path.name]
-    for path in bundled:
-        schema = json.loads(path.read_text())
-        if "openapi" in schema.get("properties", {}):
-            validator_for(schema).validate(document)
-    assert document["openapi"].startswith("3.1")
+    jsonschema.validate(document, OPENAPI_31)
 
 
 def test_its_schemas_are_json_schemas_and_its_references_lead_somewhere(document):
@@ -95,12 +89,24 @@ async def test_answers_fit_their_schemas(served, document):
         for route in ROUTES:
             if route.method != "GET" or isinstance(route.result, str):
                 continue
-            path = route.path.replace("{id}", {"machines": "m-alice", "operations": "o-1", "volumes": "v-alice",
-                                               "hosts": "local"}.get(route.path.split("/")[1], "default"))  # fmt: skip
+            path = route.path.replace("{id}", THINGS.get(route.path.split("/")[1], "default"))
             response = await http.get(path)
             content = document["paths"][route.path]["get"]["responses"]["200"]["content"]
             schema = {**content["application/json"]["schema"], "components": document["components"]}
             jsonschema.validate(response.json(), schema)
+
+
+GROUPS = {
+    "MachineVerbs": "Machines",
+    "OperationVerbs": "Operations",
+    "VolumeVerbs": "Volumes",
+    "ApplianceVerbs": "Appliances",
+    "FlavorVerbs": "Flavors",
+    "HostVerbs": "Hosts",
+    "NetworkVerbs": "Networks",
+    "PoolVerbs": "Pools",
+    "AuditVerbs": "Audit",
+}
 
 
 class Recorder:
@@ -111,20 +117,15 @@ class Recorder:
 
     def send(self, call):
         self.calls.add((call.method, re.sub(r"/ID\b", "/{id}", call.path)))
-        if isinstance(call.result, type) and issubclass(call.result, models.Operation):
-            raise InterruptedError
         raise InterruptedError
 
 
 def test_the_client_has_a_verb_for_every_route_and_no_other():
-    from cernvmapi import client as clients  # noqa: PLC0415
-
     recorder = Recorder()
     for name, group in vars(cernvmapi.verbs).items():
         if not name.endswith("Verbs"):
             continue
-        made = next(cls for cls in vars(clients).values() if isinstance(cls, type) and cls.__bases__[0] is group
-                    and not cls.__name__.startswith("Async"))(recorder)  # fmt: skip
+        made = getattr(clients, GROUPS[name])(recorder)
         for attribute, value in vars(group).items():
             if not isinstance(value, verb):
                 continue
@@ -139,10 +140,9 @@ def test_the_client_has_a_verb_for_every_route_and_no_other():
 
 @pytest.mark.parametrize("token", [None, "alice-read", "alice-write", "carol-admin", HUB_TOKEN],
                          ids=["anonymous", "read", "write", "admin", "hub"])  # fmt: skip
-async def test_whatever_is_sent_the_controller_makes_no_mistake(served, token):
+async def test_whatever_is_sent_the_controller_makes_no_mistake(served, document, token):
     """Schemathesis sends what the document allows and what it does not; no answer is a 5xx of our own."""
-    from tests.unit.web.fuzzing import fuzz  # noqa: PLC0415
-
+    await served.engine.operations.finish("o-1")  # else every request that waits for it takes half a minute
     # In a thread: schemathesis is sync, and the server runs in this loop.
-    failures = await asyncio.to_thread(fuzz, served.url, token)
+    failures = await asyncio.to_thread(fuzz, served.url, token, document)
     assert failures == []
