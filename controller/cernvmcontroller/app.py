@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import asyncio
-import errno
 import signal
 import sys
 from contextlib import AsyncExitStack
@@ -26,7 +25,7 @@ from cernvmcontroller.catalogue import DEFAULT_FLAVORS, Catalogue, load_flavors,
 from cernvmcontroller.hypervisor import open_hypervisor
 from cernvmcontroller.hypervisor.interface import FilterSpec, NetworkSpec, PoolSpec
 from cernvmcontroller.inventory import HostSpec, Inventory, load_hosts
-from cernvmcontroller.inventory.localaddresses import local_addresses
+from cernvmcontroller.inventory.localaddresses import is_ours, local_addresses
 from cernvmcontroller.machines.cleaning import clean_host
 from cernvmcontroller.machines.engine import Engine
 from cernvmcontroller.machines.settings import Settings
@@ -45,7 +44,7 @@ if TYPE_CHECKING:
 log = logger(__name__)
 
 _LARGEST_NETWORK = 4000
-_BIND_RETRY = 1.0
+_BIND_RETRY = 0.5
 
 
 class CernVMController(Application):
@@ -321,7 +320,10 @@ class CernVMController(Application):
 
     async def _listen(self, engine: Engine, stack: AsyncExitStack) -> None:
         hub = HubOAuth(parent=self, cache_max_age=60)
-        services = make_services(engine, hub, read_secret(Path(self.hub_token_file)))
+        try:
+            services = make_services(engine, hub, read_secret(Path(self.hub_token_file)))
+        except ValueError as error:
+            raise StateError(f"The secret in {self.hub_token_file} cannot be used: {error}") from None
         listeners = Listeners(services)
         stack.push_async_callback(listeners.close)
         self._listen_behind_proxy(listeners, hub)
@@ -330,16 +332,13 @@ class CernVMController(Application):
         places = [(address, port) for address, port in self.machine_bind]
         names = sorted({address for address, _ in places} | {"localhost", *self.tls_names})
         files = ensure_certificate(self.state / "controller-tls", names)
-        while True:
-            try:
-                listeners.listen_with_own_tls(places, files, names)
-            except OSError as error:
-                # The host's address on the machines' network comes with the network, which we make.
-                if error.errno != errno.EADDRNOTAVAIL:
-                    raise StateError(f"The controller cannot listen on {places}: {error.strerror}.") from None
-                await asyncio.sleep(_BIND_RETRY)
-            else:
-                return
+        # The host's address on the machines' network comes with the network, which we make.
+        while not all(is_ours(address) for address, _ in places):  # noqa: ASYNC110 - nothing tells when an address comes
+            await asyncio.sleep(_BIND_RETRY)
+        try:
+            listeners.listen_with_own_tls(places, files, names)
+        except OSError as error:
+            raise StateError(f"The controller cannot listen on {places}: {error.strerror}.") from None
 
     def _listen_behind_proxy(self, listeners: Listeners, hub: HubOAuth) -> None:
         url = urlsplit(self.bind_url)

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from contextlib import AsyncExitStack
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import libvirt
 import pytest
@@ -14,8 +15,10 @@ import pytest
 from cernvmapi.errors import NotFound
 from cernvmapi.models import MachineCreate, OperationStatus, Phase, Power, Session, Status
 from cernvmcontroller.app import CernVMController
-from cernvmcontroller.machines.engine import Engine
 from cernvmcontroller.store import Actor
+
+if TYPE_CHECKING:
+    from cernvmcontroller.machines.engine import Engine
 
 pytestmark = pytest.mark.machines
 
@@ -67,6 +70,14 @@ async def finished(engine: Engine, operation_id: str, seconds: float = 180) -> N
         raise AssertionError(f"{operation}\n{machine.console_tail}")
 
 
+async def connected(engine: Engine, machine_id: str) -> None:
+    """Wait until the machine's agent is heard again."""
+    async with asyncio.timeout(30):
+        while (link := engine.links.get(machine_id)) is None or not link.connected:  # noqa: ASYNC110
+            await asyncio.sleep(0.05)
+    await engine.reconciler.quiet()
+
+
 def left() -> list[str]:
     """Return what libvirt has of our hub."""
     connection = libvirt.open("qemu:///system")
@@ -99,10 +110,7 @@ async def test_a_machine_lives_survives_controllers_and_goes(program):
     # The controller ended; the machine did not.
     async with AsyncExitStack() as stack:
         engine = await begin(program, stack)
-        async with asyncio.timeout(30):
-            while (link := engine.links.get(machine.id)) is None or not link.connected:
-                await asyncio.sleep(0.05)
-        await engine.reconciler.quiet()
+        await connected(engine, machine.id)
         found = await engine.machines.get(machine.id)
         assert (found.status, found.power, found.awaiting_session) == (Status.RUNNING, Power.ON, False)
 
@@ -111,10 +119,7 @@ async def test_a_machine_lives_survives_controllers_and_goes(program):
         path.unlink()
     async with AsyncExitStack() as stack:
         engine = await begin(program, stack)
-        async with asyncio.timeout(30):
-            while (link := engine.links.get(machine.id)) is None or not link.connected:
-                await asyncio.sleep(0.05)
-        await engine.reconciler.quiet()
+        await connected(engine, machine.id)
         found = await engine.machines.get(machine.id)
         assert (found.owner, found.address, found.home) == ("alice", machine.address, machine.home)
         assert (found.status, found.memory_mib, found.vcpus) == (Status.RUNNING, 128, 1)

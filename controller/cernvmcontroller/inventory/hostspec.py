@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated, Any, Literal
-from urllib.parse import urlsplit, urlunsplit
 
 import msgspec
 from msgspec import Meta
@@ -48,8 +47,9 @@ class HostSpec:
     @property
     def shown_uri(self) -> str:
         """The connection URI without credentials."""
-        parts = urlsplit(self.uri)
-        return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2], query=""))
+        scheme, _, rest = self.uri.partition("://")
+        place, _, path = rest.partition("?")[0].partition("/")
+        return f"{scheme}://{place.rpartition('@')[2]}/{path}"
 
 
 def load_hosts(

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import socket
 import subprocess
 from ipaddress import IPv4Network, ip_address
 
@@ -40,3 +42,16 @@ def local_addresses(subnet: IPv4Network) -> tuple[str, ...]:
             if not ip_address(address).is_loopback and ip_address(address) not in subnet
         )
     )
+
+
+def is_ours(address: str) -> bool:
+    """Return whether this machine has an address, so that it can be listened on."""
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    with socket.socket(family) as probe:
+        try:
+            probe.bind((address, 0))
+        except OSError as error:
+            if error.errno != errno.EADDRNOTAVAIL:
+                raise
+            return False
+    return True
