@@ -41,7 +41,13 @@ def configure(
     out = stream or sys.stderr
     ending: list[Processor]
     if as_json:
-        ending = [structlog.processors.dict_tracebacks, structlog.processors.JSONRenderer()]
+        ending = [
+            # Without the values of variables: there are secrets among them.
+            structlog.processors.ExceptionRenderer(
+                structlog.tracebacks.ExceptionDictTransformer(show_locals=False)
+            ),
+            structlog.processors.JSONRenderer(),
+        ]
     else:
         ending = [
             structlog.dev.ConsoleRenderer(

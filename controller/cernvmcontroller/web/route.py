@@ -55,7 +55,8 @@ class Exchange:
     @property
     def only_owner(self) -> str | None:
         """The owner whose things the caller may see; None: everybody's."""
-        return None if self.who.admin else self.who.name
+        # A service owns nothing, be it called as a user is.
+        return None if self.who.admin else self.who.label
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,7 @@ TOKENS = {
     "carol-admin": ("user", "carol", [ADMIN]),
     "dave-nothing": ("user", "dave", ["access:services!service=cernvm"]),
     "prometheus": ("service", "prometheus", [READ]),
+    "service-alice": ("service", "alice", [WRITE]),
     "ursula": ("user", "Ursulä ☕", [WRITE]),
 }
 

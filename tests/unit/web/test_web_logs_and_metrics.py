@@ -42,12 +42,15 @@ def test_libraries_and_we_write_the_same_format(lines):
 
 
 def test_a_traceback_is_part_of_its_line(lines):
+    secret = "very-secret"
     try:
+        assert secret
         1 / 0  # noqa: B018
     except ZeroDivisionError:
         logger("x").exception("it broke")
     (line,) = lines()
     assert line["exception"][0]["exc_type"] == "ZeroDivisionError"
+    assert not any(frame.get("locals") for frame in line["exception"][0]["frames"])
 
 
 def test_people_get_text(capsys):

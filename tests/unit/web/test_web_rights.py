@@ -131,6 +131,14 @@ async def test_a_user_makes_machines_for_themselves_only(served):
     assert first.json()["id"] == again.json()["id"]
 
 
+async def test_a_service_is_not_the_user_of_the_same_name(served):
+    async with served.http("service-alice") as http:
+        assert (await http.get("/machines")).json()["total"] == 0
+        assert (await http.get("/machines?owner=alice")).status_code == 403
+        assert (await http.delete("/machines/m-alice")).status_code == 404
+        assert (await http.post("/machines", json={})).status_code == 403
+
+
 async def test_only_the_hub_hands_over_secrets(served):
     session = {"env": {"JUPYTERHUB_API_TOKEN": "secret"}}
     async with served.http("alice-write") as http:

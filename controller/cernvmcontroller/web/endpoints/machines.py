@@ -76,6 +76,10 @@ def _owner(exchange: Exchange, request: MachineCreate) -> str | None:
     """Return who the owner will be, or refuse what only administrators and the hub may ask for."""
     who = exchange.who
     if not who.admin:
+        if who.kind is not Kind.USER:
+            raise Forbidden(
+                "Machines belong to users; a service makes them with the scope of administrators."
+            )
         if request.owner not in {None, who.name}:
             raise Forbidden("Only an administrator can make a machine for somebody else.")
         if request.host is not None or request.cluster is not None:
