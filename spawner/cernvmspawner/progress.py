@@ -29,6 +29,7 @@ def event_of(mark: PhaseMark, machine: Machine) -> dict[str, Any]:
     if mark.phase is Phase.PLACED and machine.acceleration == "qemu":
         # People who know what to expect do not give up on a slow start.
         hint = "This host emulates the processor, so the start takes a minute or more."
+        message = message if message.endswith((".", "!", "…")) else f"{message}."
         made["message"] = f"{message} {hint}"
         made["html_message"] = f"{escape(message)} <small>{escape(hint)}</small>"
     return made

@@ -24,7 +24,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 from msgspec.structs import replace
-from tornado import httpserver, netutil, web
+from tornado import httpserver, iostream, netutil, web
 
 from cernvmapi.errors import (
     CernVMError,
@@ -522,6 +522,8 @@ class Handler(web.RequestHandler):
         except msgspec.ValidationError as error:
             self.set_status(400)
             await self.finish(encode(Malformed(str(error)).problem()))
+        except iostream.StreamClosedError:
+            """Whoever asked is gone."""
         except asyncio.CancelledError:
             self.request.connection.stream.close()  # type: ignore[union-attr]
         finally:
