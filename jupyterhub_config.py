@@ -6,6 +6,8 @@ import sys
 from deployment import credentials
 from deployment.settings import Settings
 
+from cernvmapi.models import API_PREFIX
+
 settings = Settings.from_environment()
 accounts = json.loads(settings.accounts.read_text())["accounts"]
 users = {account["name"]: account["password"] for account in accounts if not account["admin"]}
@@ -51,7 +53,10 @@ c.Authenticator.admin_users = set(admins)
 
 # The thin client of the controller; the hub's own process never talks to libvirt.
 c.JupyterHub.spawner_class = "cernvm"
-c.CernVMSpawner.controller_url = f"https://127.0.0.1:{settings.controller_port}"
+c.CernVMSpawner.controller_url = f"https://127.0.0.1:{settings.controller_port}{API_PREFIX}"
+# Where notebooks in the machines find it.
+c.CernVMSpawner.controller_guest_url = f"https://{settings.gateway}:{settings.controller_port}{API_PREFIX}"
+# Who signed its certificate; machines are told too.
 c.CernVMSpawner.controller_ca = str(settings.controller_ca)
 c.CernVMSpawner.controller_token_file = str(settings.secret(credentials.HUB_TOKEN))
 # Seconds. Longer than the controller's own deadlines, whose errors say more than "timeout".

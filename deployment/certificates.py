@@ -51,7 +51,15 @@ def ensure(settings: Settings) -> None:
     parts = (("hub-internal", "hub-ca"), ("proxy-api", "proxy-api-ca"), ("proxy-client", "proxy-client-ca"))
     if not all(pair(settings, *part).certificate.exists() for part in parts):
         subprocess.run(
-            [sys.executable, "-m", "jupyterhub", "--generate-certs", "--config", str(settings.hub_config)],
+            [
+                sys.executable,
+                "-m",
+                "jupyterhub",
+                "--generate-certs",
+                "--log-level=WARN",
+                "--config",
+                str(settings.hub_config),
+            ],
             cwd=settings.state,
             env=settings.environment() | {"PATH": "/usr/bin:/bin", "PYTHONPATH": str(ROOT)},
             check=True,

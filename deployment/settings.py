@@ -23,6 +23,9 @@ ROOT = Path(__file__).resolve().parent.parent
 REMEMBERED = "settings.json"
 """File in the state that keeps the settings; a folder without it is no state of ours."""
 
+CONFIGS = {"HUB_CONFIG": "jupyterhub_config.py", "CONTROLLER_CONFIG": "controller_config.py"}
+"""The configuration files of the checkout."""
+
 LAST_PORT = 65535 - 4
 """The highest PORT: four more follow it."""
 
@@ -114,13 +117,17 @@ class Settings:
             name=name,
             subnet=network,
             cache=Path(value("CACHE", str(cache))).expanduser().resolve(),
-            hub_config=ROOT / value("HUB_CONFIG", "jupyterhub_config.py"),
-            controller_config=ROOT / value("CONTROLLER_CONFIG", "controller_config.py"),
+            hub_config=ROOT / value("HUB_CONFIG", CONFIGS["HUB_CONFIG"]),
+            controller_config=ROOT / value("CONTROLLER_CONFIG", CONFIGS["CONTROLLER_CONFIG"]),
         )
 
     def remember(self) -> None:
         """Keep the settings in the state, for whoever later names only that."""
-        (self.state / REMEMBERED).write_text(json.dumps(self.environment(), indent=2) + "\n")
+        kept = self.environment()
+        # The state's own place is known, and so are the checkout's files: both may move.
+        defaults = {"STATE": str(self.state), **{name: str(ROOT / file) for name, file in CONFIGS.items()}}
+        kept = {name: value for name, value in kept.items() if defaults.get(name) != value}
+        (self.state / REMEMBERED).write_text(json.dumps(kept, indent=2) + "\n")
 
     def environment(self) -> dict[str, str]:
         """Return the variables that make another process come to the same settings."""
