@@ -94,7 +94,9 @@
       update();
     }
   });
-  form.addEventListener("input", () => {
+  form.addEventListener("input", (event) => {
+    const profile = event.target.dataset.profile;
+    for (const radio of profile ? all('input[name="profile"]') : []) radio.checked = radio.value === profile;
     root.querySelector("#cernvm-copy").textContent = "Copy link";
     root.querySelector("#cernvm-link").hidden = true;
     update();
