@@ -91,10 +91,6 @@ def compose(
         "hostname": machine_id,
         "preserve_hostname": False,
         "manage_etc_hosts": "localhost",
-        "ssh_pwauth": False,
-        "disable_root": True,
-        "package_update": False,
-        "package_upgrade": False,
         **site,
     }
     return Context(instance_id=machine_id, hostname=machine_id, user_data=user_data, network=network)

@@ -20,7 +20,6 @@ from cernvmcontroller.machines import agentwire as wire
 from cernvmcontroller.machines.console import readable
 
 if TYPE_CHECKING:
-    from cernvmapi.models import Session
     from cernvmcontroller.machines.sessions import Held
 
 _log = structlog.get_logger(__name__)
@@ -79,17 +78,41 @@ class AgentLink:
         self._task.cancel()
         await asyncio.gather(self._task, return_exceptions=True)
 
-    async def deliver(self, held: Held, *, home: bool, seconds: float = 30) -> str | None:
+    async def deliver(
+        self, held: Held, *, home: bool, wait_for_context: bool = False, seconds: float = 30
+    ) -> str | None:
         """Give the agent a session; return why it refused, None where it took it.
 
-        Raises `ConnectionError` like `ask`.
+        Parameters
+        ----------
+        home
+            Whether the machine has a home to be mounted.
+        wait_for_context
+            Whether the server shall start only after the context was applied.
+        seconds
+            That it has to answer.
+
+        Raises
+        ------
+        ConnectionError
+            The channel is closed, so nobody knows whether it took it.
         """
-        session = held.session
         if self.session != held.id:
             self.failed = self.exited = self.phase = self.port = None
         self._offered = held.id
+        session = held.session
         try:
-            refused = await self._deliver(held, session, home=home, seconds=seconds)
+            refused = await self.ask(
+                "session",
+                seconds,
+                session=held.id,
+                port=session.port,
+                command=session.command,
+                env=session.env,
+                files=session.files,
+                home={"serial": "home", "mount": "/home/cernvm"} if home else None,
+                wait_for_context=wait_for_context,
+            )
             if refused is None and self.session != held.id:
                 self.session, self.state = held.id, "starting"
         finally:
@@ -98,19 +121,6 @@ class AgentLink:
             # It may have been delivered before: then the agent says nothing new by itself.
             await self._send(wire.encode("query"))
         return refused
-
-    async def _deliver(self, held: Held, session: Session, *, home: bool, seconds: float) -> str | None:
-        return await self.ask(
-            "session",
-            seconds,
-            session=held.id,
-            port=session.port,
-            command=session.command,
-            env=session.env,
-            files=session.files,
-            home={"serial": "home", "mount": "/home/cernvm"} if home else None,
-            wait_for_context=True,
-        )
 
     async def ask(self, kind: Any, seconds: float, **fields: Any) -> str | None:
         """Send a request and wait for the agent's reply.

@@ -245,7 +245,7 @@ class Start:
             if link.session == held.id and link.state != "waiting":
                 return True
             try:
-                refused = await link.deliver(held, home=self.row.home is not None)
+                refused = await self.shop.deliver(self.row, link, held)
             except ConnectionError:
                 return None  # the link is re-made, and then it is delivered again
             if refused is not None:

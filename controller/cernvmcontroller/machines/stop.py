@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
     from cernvmcontroller.machines.job import Job
     from cernvmcontroller.machines.workshop import Workshop
 
+_PRESS_AGAIN = 5.0
 _log = structlog.get_logger(__name__)
 
 
@@ -91,15 +94,22 @@ class Stop:
                 refused = str(error)
             if refused is not None:
                 _log.warning("the agent did not stop its server", machine=self.row.id, reason=refused)
-        try:
-            await self.host.hypervisor.shutdown(self.row.uuid)
-        except WrongState:
-            return
+        loop = asyncio.get_running_loop()
+        pressed = float("-inf")
 
         async def off() -> bool | None:
-            return None if await self._on() else True
+            nonlocal pressed
+            if not await self._on():
+                return True
+            if loop.time() - pressed >= _PRESS_AGAIN:
+                # A guest that still boots does not hear the power button yet.
+                pressed = loop.time()
+                with contextlib.suppress(WrongState):
+                    await self.host.hypervisor.shutdown(self.row.uuid)
+            return None
 
-        if await self.job.look(off, settings.shutdown_timeout, settings.wait_interval) is None:
+        every = min(settings.wait_interval, _PRESS_AGAIN)
+        if await self.job.look(off, settings.shutdown_timeout, every) is None:
             _log.warning("the machine did not shut down and is powered off", machine=self.row.id)
 
     async def _on(self) -> bool:

@@ -90,7 +90,7 @@ async def _listen(shop: Workshop, row: MachineRow, link: AgentLink) -> None:
     held = shop.sessions.get(row.id)
     if held is not None and link.session != held.id:
         try:
-            refused = await link.deliver(held, home=row.home is not None)
+            refused = await shop.deliver(row, link, held)
         except ConnectionError:
             return  # looked at again when the link is re-made
         if refused is not None:

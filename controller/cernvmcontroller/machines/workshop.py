@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from cernvmcontroller.machines.agentlink import AgentLink, AgentLinks
     from cernvmcontroller.machines.console import Consoles
     from cernvmcontroller.machines.ledger import Ledger
-    from cernvmcontroller.machines.sessions import Sessions
+    from cernvmcontroller.machines.sessions import Held, Sessions
     from cernvmcontroller.machines.settings import Settings
     from cernvmcontroller.machines.uploads import Uploads
     from cernvmcontroller.store.tables import MachineRow
@@ -56,6 +56,15 @@ class Workshop:
         return self.links.open(
             machine, lambda: host.hypervisor.open_channel(uuid), lambda: self.poke(machine)
         )
+
+    async def deliver(self, row: MachineRow, link: AgentLink, held: Held) -> str | None:
+        """Give a machine's agent its session; see `AgentLink.deliver`.
+
+        The server waits for the context only where the site has put something into it: ours is the host's
+        name, and waiting for it would cost every start half a minute under emulation.
+        """
+        wait = bool(self.settings.context)
+        return await link.deliver(held, home=row.home is not None, wait_for_context=wait)
 
     def has_agent(self, row: MachineRow) -> bool:
         """Return whether a machine's appliance has our agent; one that serves a notebook must."""
