@@ -5,11 +5,12 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
+import signal
 import sys
 import tempfile
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from deployment.settings import ROOT
 
@@ -17,6 +18,9 @@ from bench import appliance, guest, report
 from bench.baseline import Baseline
 from bench.hubstart import Hub
 from bench.installation import BenchFailed, Installation
+
+if TYPE_CHECKING:
+    from types import FrameType
 
 RESULTS = ROOT / "bench-results"
 
@@ -97,8 +101,14 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
     return results
 
 
+def interrupt(_number: int, _frame: FrameType | None) -> None:
+    """Treat the signal like Ctrl-C, so that what was made is removed."""
+    raise KeyboardInterrupt
+
+
 def main() -> int:
     """Measure and report."""
+    signal.signal(signal.SIGTERM, interrupt)
     try:
         results = measure(arguments())
     except BenchFailed as failure:

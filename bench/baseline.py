@@ -211,7 +211,8 @@ def _session(installation: Installation, machine: dict[str, Any]) -> dict[str, A
         "env": made.env,
         "files": msgspec.to_builtins(made.files),
         "home": {"serial": "home", "mount": "/home/cernvm"},
-        "wait_for_context": True,
+        # As the controller does where the site put nothing into the context.
+        "wait_for_context": False,
     }
 
 
