@@ -32,6 +32,7 @@ from cernvmcontroller.machines.settings import Settings
 from cernvmcontroller.placement import Overcommit
 from cernvmcontroller.statedir import StateError, hub_id, known_hub_id, read_secret, take_lock
 from cernvmcontroller.store import Store, StoreError
+from cernvmcontroller.tasks import end
 from cernvmcontroller.web.application import make_services
 from cernvmcontroller.web.logs import configure, logger
 from cernvmcontroller.web.server import Listeners
@@ -288,8 +289,7 @@ class CernVMController(Application):
             if not ending.done():
                 serving.result()
             await stop.wait()
-            serving.cancel()
-            await asyncio.gather(serving, return_exceptions=True)
+            await end([serving])
             log.info("ending; machines keep running")
 
     async def open(self, stack: AsyncExitStack) -> Engine:

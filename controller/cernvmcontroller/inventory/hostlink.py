@@ -16,6 +16,7 @@ from cernvmcontroller.hypervisor.interface import (
     HypervisorEvent,
     PoolState,
 )
+from cernvmcontroller.tasks import end
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -99,9 +100,7 @@ class HostLink:
         """Disconnect; machines go on."""
         if self._unsubscribe is not None:
             self._unsubscribe()
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await end(self._tasks)
         self.acceleration.cancel()
         await self.hypervisor.close()
 

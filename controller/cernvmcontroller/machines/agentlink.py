@@ -18,6 +18,7 @@ from cernvmapi.errors import CernVMError
 from cernvmcontroller.hypervisor.interface import ByteStream
 from cernvmcontroller.machines import agentwire as wire
 from cernvmcontroller.machines.console import readable
+from cernvmcontroller.tasks import end
 
 if TYPE_CHECKING:
     from cernvmcontroller.machines.sessions import Held
@@ -75,8 +76,7 @@ class AgentLink:
 
     async def close(self) -> None:
         """Hang up."""
-        self._task.cancel()
-        await asyncio.gather(self._task, return_exceptions=True)
+        await end([self._task])
 
     async def deliver(
         self, held: Held, *, home: bool, wait_for_context: bool = False, seconds: float = 30

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from cernvmapi.errors import CernVMError
+from cernvmcontroller.tasks import end
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -84,8 +85,7 @@ class Consoles:
         """Stop reading; what was read is kept."""
         reader = self._readers.pop(machine, None)
         if reader is not None:
-            reader.cancel()
-            await asyncio.gather(reader, return_exceptions=True)
+            await end([reader])
 
     def forget(self, machine: str) -> None:
         """Drop what was read of a machine that is gone."""

@@ -25,6 +25,7 @@ from cernvmcontroller.machines.worker import Worker
 from cernvmcontroller.machines.workshop import Workshop
 from cernvmcontroller.store import Actor, Store, audit, machines, operations
 from cernvmcontroller.store.tables import MachineRow
+from cernvmcontroller.tasks import end
 
 if TYPE_CHECKING:
     from cernvmcontroller.catalogue import Catalogue
@@ -136,10 +137,7 @@ class Engine:
 
     async def close(self) -> None:
         """End; machines keep running and are found again."""
-        tasks = list(self._tasks)
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await end(self._tasks)
         await self.reconciler.close()
         await self._uploads.close()
         await self.links.close()

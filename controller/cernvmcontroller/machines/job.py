@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, TypeVar
 
+from cernvmcontroller.tasks import end
+
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
@@ -48,10 +50,7 @@ class Job:
             self.checkpoint()
             return task.result()
         finally:
-            stop.cancel()
-            if not task.done():
-                task.cancel()
-                await asyncio.gather(task, return_exceptions=True)
+            await end([stop, task])
 
     async def look(self, check: Callable[[], Awaitable[T | None]], seconds: float, every: float) -> T | None:
         """Call `check` after each wake-up, and `every` so many seconds, until it returns something.

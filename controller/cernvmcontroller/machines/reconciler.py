@@ -13,6 +13,7 @@ from collections.abc import Awaitable, Callable
 import structlog
 
 from cernvmcontroller.machines.job import Job
+from cernvmcontroller.tasks import end
 
 _log = structlog.get_logger(__name__)
 _CEILING = 60.0
@@ -72,10 +73,7 @@ class Reconciler:
         self._closed = True
         for timer in self._timers.values():
             timer.cancel()
-        tasks = list(self._tasks.values())
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await end(self._tasks.values())
 
     async def _run(self, machine: str) -> None:
         try:

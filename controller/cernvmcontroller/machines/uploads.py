@@ -10,6 +10,7 @@ from cernvmapi.models import VolumeKind
 from cernvmcontroller import naming
 from cernvmcontroller.store import Actor, Store, volumes
 from cernvmcontroller.store.tables import VolumeRow
+from cernvmcontroller.tasks import end
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -78,10 +79,7 @@ class Uploads:
 
     async def close(self) -> None:
         """Break off; what was not finished is begun again by whoever wants it next."""
-        tasks = [upload.task for upload in self._running.values() if upload.task is not None]
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await end(upload.task for upload in self._running.values() if upload.task is not None)
 
     def _once(
         self, host: HostLink, name: str, size: int, work: Callable[[Upload], Awaitable[VolumeState]]
