@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import select
 import stat
+import time
 from typing import TYPE_CHECKING, Any
 
 from cernvmagent import protocol
@@ -13,6 +14,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 PORTS = "/sys/class/virtio-ports"
+RETRY = 1.0
+"""Seconds before a port that is not there is looked for again."""
+
 QUEUED = 4 * protocol.MAX_LINE
 """Bytes that wait for the controller to read; beyond it, it does not read at all."""
 
@@ -45,6 +49,7 @@ class Channel:
         self._lines = protocol.Lines()
         self._out = bytearray()
         self._cut = False
+        self._next_try = 0.0
         self.connected = False
         self.sessions = 0
         """How often a controller connected."""
@@ -90,11 +95,14 @@ class Channel:
         self._hung_up()
 
     def _open(self) -> None:
+        if time.monotonic() < self._next_try:
+            return
         try:
             self._fd = self._opener()
             os.set_blocking(self._fd, False)
         except OSError:
             self._fd = None
+            self._next_try = time.monotonic() + RETRY
 
     def _look(self) -> bool:
         """Find out whether a controller is there."""

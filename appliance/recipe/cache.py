@@ -60,8 +60,8 @@ def made_once(target: Path) -> Iterator[Path | None]:
     Yields
     ------
     pathlib.Path or None
-        A fresh temporary path beside the target, to be made there as a folder that holds everything;
-        its content becomes the target when the block ends. None when the target exists.
+        Where to make it, in a temporary folder beside the target that may hold other things as well and is
+        removed afterwards; it gets its name when the block ends. None when the target exists already.
     """
     cache = target.parent
     cache.mkdir(parents=True, exist_ok=True)

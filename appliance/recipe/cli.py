@@ -23,18 +23,14 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     began = time.monotonic()
     try:
+        # Each recipe only with what it needs: the layer alone needs a library.
         if options.what == "layer":
-            from recipe import layer  # noqa: PLC0415 - each recipe only with what it needs
-
-            result = layer.build(APPLIANCE, options.cache)
+            from recipe.layer import build  # noqa: PLC0415
         elif options.what == "tiny":
-            from recipe import tiny  # noqa: PLC0415
-
-            result = tiny.build(APPLIANCE, options.cache)
+            from recipe.tiny import build  # noqa: PLC0415
         else:
-            from recipe import default  # noqa: PLC0415
-
-            result = default.build(APPLIANCE, options.cache)
+            from recipe.default import build  # noqa: PLC0415
+        result = build(APPLIANCE, options.cache)
     except BuildFailed as error:
         progress(str(error))
         return 1

@@ -116,7 +116,7 @@ def _wheel_contents(project: Path, scratch: Path) -> Path:
 
 
 def _compile(site: Path) -> None:
-    """Compile for the machines' Python, where this is the same: machines read the layer and never write it."""
+    """Compile for the machines' Python, where this is the same: machines cannot write to the layer."""
     if sys.version_info[:2] == MACHINES_PYTHON:
         compileall.compile_dir(
             site,

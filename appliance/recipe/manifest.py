@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import json
 import tomllib
@@ -31,6 +32,9 @@ def write(folder: Path, description: Path, image: Path, **more: Any) -> Path:
     fields: dict[str, Any] = tomllib.loads(description.read_text())
     with image.open("rb") as file:
         fields["sha256"] = hashlib.file_digest(file, "sha256").hexdigest()
+    logo = description.with_name("logo.svg")
+    if logo.exists():
+        fields["logo"] = "data:image/svg+xml;base64," + base64.b64encode(logo.read_bytes()).decode()
     known = json.loads(run("qemu-img", "info", "--output=json", image))
     fields["size"] = image.stat().st_size
     fields["virtual_size_mib"] = -(-known["virtual-size"] // (1024 * 1024))

@@ -70,8 +70,11 @@ def install(
         shutil.rmtree(tests, ignore_errors=True)
     (site / "cernvmhub-layer.pth").write_text("/opt/cernvmhub/layer/site-packages\n")
     # Never checked against its source: nothing changes under a machine's feet, and each look costs.
-    inside(root, f"{environment}/bin/python", "-m", "compileall", "-q",
-           "--invalidation-mode", "unchecked-hash", f"/{site.relative_to(root)}", accept_failure=True)  # fmt: skip
+    inside(
+        root, f"{environment}/bin/python", "-m", "compileall", "-q",
+        "--invalidation-mode", "unchecked-hash", f"/{site.relative_to(root)}",
+        accept_failure=True,  # some packages carry templates that are not Python yet
+    )  # fmt: skip
 
 
 def without(lock: str, left_out: Iterable[str]) -> str:

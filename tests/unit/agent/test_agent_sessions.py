@@ -149,6 +149,7 @@ def test_a_server_that_ends_after_it_was_ready_is_told(controller, machine):
     controller.welcome()
     controller.session(command=["sh", "-c", "echo the end; exec sleep 600"])
     controller.hear("ready")
+    wait_for(machine.servers[0].tail)
     machine.servers[0].process.kill()
     exited = controller.hear("exited")
     assert exited == {"type": "exited", "session": "s-1", "code": -9, "log_tail": "the end"}
