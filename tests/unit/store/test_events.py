@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 import pytest
-from sqlalchemy import update
+from sqlalchemy import delete, update
 from tests.unit.store.samples import ALICE, HUB
 
 from cernvmcontroller.events import RESET, EventLog, Subscription
@@ -177,12 +177,17 @@ async def test_events_of_last_week_go(store: Store) -> None:
     assert [event.subject for event in await take(store.events.subscribe(newest - 1), 1)] == ["new"]
 
 
-async def test_ids_are_not_used_again_after_everything_old_went(store: Store) -> None:
+async def test_ids_are_not_used_again_after_everything_old_went(store: Store, database_url: str) -> None:
     await tell(store, "a", "b", "c")
     before = store.events.last_id()
     await store.prune(keep=0, days=0)
+    again = await Store.open(database_url, HUB)
+    assert again.events.last_id() == before
+    await again.close()
+    async with store.write(ALICE, "delete by hand", "events", audit=False) as tx:
+        await tx.session.execute(delete(EventRow))
     await tell(store, "d")
-    assert store.events.last_id() > before
+    assert store.events.last_id() == before + 1
 
 
 async def test_an_id_of_another_database_is_answered_with_a_reset(store: Store) -> None:

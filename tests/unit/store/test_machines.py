@@ -205,6 +205,7 @@ async def walk(session: AsyncSession, sort: str, limit: int, **query: Any) -> li
         page = await machines.page(session, MachineQuery(sort=sort, limit=limit, cursor=cursor, **query))
         rows += page.rows
         assert len(page.rows) == limit or page.next is None
+        assert len(rows) <= page.total, "a machine comes twice"
         cursor = page.next
         if cursor is None:
             assert page.total == len(rows)
