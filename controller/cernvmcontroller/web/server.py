@@ -6,6 +6,7 @@ import asyncio
 import socket
 from typing import TYPE_CHECKING, Any
 
+from jupyterhub.httpclient import JupyterHubHTTPClient
 from tornado.httpserver import HTTPServer
 from tornado.netutil import bind_sockets
 
@@ -98,3 +99,5 @@ class Listeners:
         await self._services.finish(_GRACE)
         for server in self._servers:
             await server.close_all_connections()
+        # The session with the hub holds a resolver, which holds one of the user's few inotify instances.
+        await JupyterHubHTTPClient.loop_instance().close()
