@@ -1,7 +1,8 @@
 """The way from any older form of the database to the newest, with Alembic.
 
-A new migration is a module in ``versions``; ``script.py.mako`` is its template. Tests hold that the
-migrations lead to exactly what `cernvmcontroller.store.tables` says.
+A new migration is a module in ``versions``. After a change of `cernvmcontroller.store.tables`,
+``python -m cernvmcontroller.store.migrations "What it does"`` writes it, to be read and corrected by hand.
+Tests hold that the migrations lead to exactly what the tables say.
 """
 
 from __future__ import annotations
