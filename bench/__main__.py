@@ -63,8 +63,9 @@ def measure_machines(installation: Installation, options: argparse.Namespace) ->
                 found["hub"].append(dataclasses.asdict(start))
                 say(f"hub {run + 1}: {start.total:.1f} s")
                 if baseline is not None:
-                    found["virsh"].append(baseline.start())
-                    say(f"virsh {run + 1}: {found['virsh'][-1]:.1f} s")
+                    start = baseline.start()
+                    found["virsh"].append(dataclasses.asdict(start))
+                    say(f"virsh {run + 1}: {start.total:.1f} s")
         finally:
             if baseline is not None:
                 baseline.remove()
@@ -72,7 +73,7 @@ def measure_machines(installation: Installation, options: argparse.Namespace) ->
     return found
 
 
-def measure_processes(installation: Installation, runs: int) -> list[float]:
+def measure_processes(installation: Installation, runs: int) -> list[dict[str, Any]]:
     """Start servers as processes of this machine; the first start does not count."""
     installation.start("bench/simple_config.py")
     found = []
@@ -81,7 +82,7 @@ def measure_processes(installation: Installation, runs: int) -> list[float]:
             start = hub.start()
             hub.stop()
             say(f"local process {run}: {start.total:.1f} s")
-            found.append(start.total)
+            found.append(dataclasses.asdict(start))
     installation.stop()
     return found[1:]
 

@@ -23,7 +23,7 @@ import libvirt
 import msgspec
 from lxml import etree
 
-from bench.hubstart import USER
+from bench.hubstart import USER, Start, phases
 from bench.installation import BenchFailed
 from cernvmspawner import certificates
 from cernvmspawner.session import GUEST_CA, GUEST_CERT, GUEST_KEY, session
@@ -89,8 +89,8 @@ class Baseline:
         replaced = {disk: str(Path(disk).with_name(OVERLAY)), seed: str(Path(seed).with_name(SEED))}
         return cls(pool, base, domain_xml(root, replaced), capacity, _session(installation, machine))
 
-    def start(self) -> float:
-        """Create the machine, return the seconds until its server answers, and destroy it."""
+    def start(self) -> Start:
+        """Create the machine, wait until its server answers, and shut it down again."""
         _remove_volume(self.pool, OVERLAY)
         virsh(
             *("vol-create-as", self.pool, OVERLAY, str(self.capacity), "--format", "qcow2"),
@@ -99,11 +99,12 @@ class Baseline:
         with tempfile.NamedTemporaryFile("w", suffix=".xml") as file:
             file.write(self.xml)
             file.flush()
-            began = time.monotonic()
+            began = time.time()
             virsh("create", file.name)
             try:
-                converse(self.session)
-                return time.monotonic() - began
+                marks = [("boot", began), *converse(self.session)]
+                ended = time.time()
+                return Start(ended - began, phases(began, marks, ended))
             finally:
                 _end()
 
@@ -126,8 +127,14 @@ def domain_xml(root: etree._Element, replaced: dict[str, str]) -> str:
     return etree.tostring(root, encoding="unicode")
 
 
-def converse(held: dict[str, Any]) -> None:
-    """Play the controller on the agent's channel until the server answers."""
+def converse(held: dict[str, Any]) -> list[tuple[str, float]]:
+    """Play the controller on the agent's channel until the server answers.
+
+    Returns
+    -------
+    list
+        Name and instant of the phases that the agent reported, as the controller would call them.
+    """
     connection = libvirt.open(URI)
     try:
         domain = connection.lookupByName(NAME)
@@ -136,7 +143,7 @@ def converse(held: dict[str, Any]) -> None:
         watch = threading.Timer(DEADLINE, stream.abort)
         watch.start()
         try:
-            _converse(stream, held)
+            return _converse(stream, held)
         finally:
             watch.cancel()
             with contextlib.suppress(libvirt.libvirtError):  # it is closed already
@@ -145,8 +152,8 @@ def converse(held: dict[str, Any]) -> None:
         connection.close()
 
 
-def _converse(stream: Any, held: dict[str, Any]) -> None:
-    rest, sent = b"", False
+def _converse(stream: Any, held: dict[str, Any]) -> list[tuple[str, float]]:
+    rest, marks = b"", list[tuple[str, float]]()
     while True:
         data = stream.recv(65536)
         if not data:
@@ -155,12 +162,14 @@ def _converse(stream: Any, held: dict[str, Any]) -> None:
         for line in lines:
             message = json.loads(line or b"{}")
             kind = message.get("type")
-            if kind == "hello" and not sent:
+            if kind == "hello" and not marks:
                 _send(stream, {"type": "welcome", "protocol": 1, "time": time.time()})
                 _send(stream, held)
-                sent = True
+                marks.append(("context", time.time()))
+            elif kind == "phase" and message["phase"] == "server":
+                marks.append(("server", time.time()))
             elif kind == "ready":
-                return
+                return marks
             elif kind in {"failed", "exited"}:
                 raise BenchFailed(f"The baseline's server does not start: {message}")
 

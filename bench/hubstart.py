@@ -48,6 +48,8 @@ def phases(began: float, marks: list[tuple[str, float]], ended: float) -> dict[s
         if name != "placed" and (name == "ready" or name not in begin):
             begin[name] = at
     begin["route"] = begin.pop("ready")
+    if "disk" not in begin:
+        del begin["placed"]  # there was nobody who places
     edges = [(name, begin[name]) for name in ORDER if name in begin] + [("", ended)]
     return {name: edges[n + 1][1] - at for n, (name, at) in enumerate(edges[:-1])}
 

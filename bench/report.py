@@ -20,16 +20,21 @@ def summary(results: dict[str, Any]) -> dict[str, Any]:
     Parameters
     ----------
     results
-        ``hub``: starts (``total`` and ``phases`` in seconds); ``virsh``, ``simple``: lists of seconds.
+        ``hub``, ``virsh``, ``simple``: starts, each with ``total`` and ``phases`` in seconds.
     """
-    hub = median(start["total"] for start in results["hub"])
-    phases = {name: median(start["phases"].get(name, 0.0) for start in results["hub"]) for name in ORDER}
-    found: dict[str, Any] = {"hub": hub, "phases": phases}
-    for name in ("virsh", "simple"):
+    found: dict[str, Any] = {"phases": _phases(results["hub"])}
+    for name in ("hub", "virsh", "simple"):
         if results.get(name):
-            found[name] = median(results[name])
-            found[f"hub/{name}"] = hub / found[name]
+            found[name] = median(start["total"] for start in results[name])
+            if name != "hub":
+                found[f"hub/{name}"] = found["hub"] / found[name]
+    if results.get("virsh"):
+        found["virsh phases"] = _phases(results["virsh"])
     return found
+
+
+def _phases(starts: list[dict[str, Any]]) -> dict[str, float]:
+    return {name: median(start["phases"].get(name, 0.0) for start in starts) for name in ORDER}
 
 
 def text(results: dict[str, Any]) -> str:
@@ -40,6 +45,7 @@ def text(results: dict[str, Any]) -> str:
         f"Acceleration: {results['acceleration']}",
         *(
             f"  {name:<8}{seconds:7.2f} s  {seconds / short['hub']:6.1%}"
+            + (f"   (virsh {short['virsh phases'][name]:.2f} s)" if "virsh" in short else "")
             for name, seconds in short["phases"].items()
         ),
     ]
@@ -75,13 +81,14 @@ def plot(results: dict[str, Any], path: Path) -> None:
 
     short = summary(results)
     figure, axes = plt.subplots(figsize=(9, 3), layout="constrained")
-    left = 0.0
-    for number, (name, seconds) in enumerate(short["phases"].items()):
-        axes.barh("hub", seconds, left=left, label=name, color=plt.cm.viridis(number / len(ORDER)))
-        left += seconds
-    for name, label in (("virsh", "virsh create"), ("simple", "local process")):
-        if name in short:
-            axes.barh(label, short[name], color="0.6")
+    colors = {name: plt.cm.viridis(number / len(ORDER)) for number, name in enumerate(ORDER)}
+    for label, parts in (("hub", short["phases"]), ("virsh create", short.get("virsh phases", {}))):
+        left = 0.0
+        for name, seconds in parts.items():
+            axes.barh(label, seconds, left=left, label=name if label == "hub" else None, color=colors[name])
+            left += seconds
+    if "simple" in short:
+        axes.barh("local process", short["simple"], color="0.6")
     axes.invert_yaxis()
     axes.set_xlabel("seconds from the request to an answering notebook server")
     axes.legend(ncols=len(ORDER), loc="upper center", bbox_to_anchor=(0.5, -0.25), frameon=False)

@@ -28,6 +28,13 @@ def test_phases_add_up_to_the_whole_start_also_when_one_has_no_mark():
     assert sum(found.values()) == pytest.approx(21.0)
 
 
+def test_a_start_without_the_hub_has_no_placement():
+    marks = [("boot", 100.0), ("context", 108.0), ("server", 109.0)]
+    assert phases(100.0, marks, 120.0) == pytest.approx(
+        {"boot": 8.0, "context": 1.0, "server": 11.0, "route": 0.0}
+    )
+
+
 @pytest.mark.parametrize(
     ("said", "seconds"), [("1.5s", 1.5), ("850ms", 0.85), ("1min 2.250s", 62.25), ("12us", 0.000012)]
 )
@@ -44,8 +51,8 @@ def test_the_parts_of_the_guests_boot_are_read():
 def results(virsh):
     return {
         "hub": [{"total": total, "phases": phases(100.0, MARKS, 100.0 + total)} for total in (21, 22, 30)],
-        "virsh": virsh,
-        "simple": [2.0, 2.2, 2.4],
+        "virsh": [{"total": total, "phases": {"boot": total}} for total in virsh],
+        "simple": [{"total": total, "phases": {}} for total in (2.0, 2.2, 2.4)],
         "acceleration": "qemu",
         "first": 40.0,
         "guest": {"kernel": 1.2, "userspace": 3.4, "total": 4.6},
