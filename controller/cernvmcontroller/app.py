@@ -33,9 +33,9 @@ from cernvmcontroller.placement import Overcommit
 from cernvmcontroller.statedir import StateError, hub_id, known_hub_id, read_secret, take_lock
 from cernvmcontroller.store import Store, StoreError
 from cernvmcontroller.tasks import end
-from cernvmcontroller.web.application import make_services
 from cernvmcontroller.web.logs import configure, logger
 from cernvmcontroller.web.server import Listeners
+from cernvmcontroller.web.services import make_services
 from cernvmcontroller.web.tls import ensure_certificate, mutual_context
 
 if TYPE_CHECKING:

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import anywidget
 import traitlets as t
-from cernvmapi.client import Client
 
+from cernvmapi.client import Client
 from cernvmapi.errors import CernVMError
 from cernvmwidgets.rows import row, text_table
 

@@ -20,9 +20,9 @@ from cernvmcontroller.web.queries import NoQuery
 from cernvmcontroller.web.route import Exchange, Reply, Stream
 
 if TYPE_CHECKING:
-    from cernvmcontroller.web.application import Services
     from cernvmcontroller.web.identity import Identity
     from cernvmcontroller.web.route import Route
+    from cernvmcontroller.web.services import Services
 
 LARGEST_BODY = 1024 * 1024
 LARGEST_IGNORED = 8 * 1024 * 1024
@@ -88,6 +88,8 @@ class ApiHandler(BaseHandler):
                 f"This takes the scope {route.access.scope}, which {self.identity.name} does not have here. "
                 "Ask the hub's administrator for it, or use a token that includes it."
             )
+        if route.needs_machines:
+            await self.services.engine.machines_known()
 
     async def data_received(self, chunk: bytes) -> None:
         """Keep a part of the body, if it is going to be used."""

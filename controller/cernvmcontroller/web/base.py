@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 
     from jupyterhub.services.auth import HubOAuth
 
-    from cernvmcontroller.web.application import Services
     from cernvmcontroller.web.identity import Identity
+    from cernvmcontroller.web.services import Services
 
 log = logger(__name__)
 

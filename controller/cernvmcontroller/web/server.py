@@ -11,7 +11,7 @@ from tornado.httpserver import HTTPServer
 from tornado.netutil import bind_sockets
 
 from cernvmcontroller.web.api import LARGEST_IGNORED
-from cernvmcontroller.web.application import Services, make_application
+from cernvmcontroller.web.application import make_application
 from cernvmcontroller.web.logs import logger
 from cernvmcontroller.web.tls import own_context, renew
 
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from tornado.web import Application
 
+    from cernvmcontroller.web.services import Services
     from cernvmcontroller.web.tls import ServerCertificate
 
 log = logger(__name__)

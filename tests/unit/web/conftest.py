@@ -7,8 +7,8 @@ from tests.unit.web.fakehub import HUB_TOKEN, FakeHub
 from tests.unit.web.memory import MemoryEngine, machine
 
 from cernvmapi.models import API_PREFIX
-from cernvmcontroller.web.application import make_services
 from cernvmcontroller.web.server import Listeners
+from cernvmcontroller.web.services import make_services
 
 
 class Served:
