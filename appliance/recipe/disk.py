@@ -76,9 +76,9 @@ def assemble(disk: Path, boot: Path, root: Path | None = None) -> None:
 
 
 def qcow2(raw: Path, target: Path) -> None:
-    """Convert a raw disk; holes stay holes."""
-    run("qemu-img", "convert", "-f", "raw", "-O", "qcow2", "-W", "-o", "compat=1.1,lazy_refcounts=off",
-        raw, target)  # fmt: skip
+    """Convert a raw disk, compressed: a third to store and to upload, and quick to read."""
+    run("qemu-img", "convert", "-f", "raw", "-O", "qcow2", "-c", "-W", "-m", "4",
+        "-o", "compat=1.1,compression_type=zstd", raw, target)  # fmt: skip
 
 
 def copy_sparse(source: Path, target: Path, offset: int) -> None:
