@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import shutil
+import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,9 +21,12 @@ running: list[Installation] = []
 
 
 @pytest.fixture(scope="session")
-def installation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
+def installation() -> Iterator[Installation]:
     """A running hub with two versions of the default appliance."""
-    made = Installation(tmp_path_factory.mktemp("e2e"))
+    # Not pytest's: an interrupted session lets go of its folders before it ends its fixtures, and without
+    # its state an installation can no longer be cleaned.
+    folder = Path(tempfile.mkdtemp(prefix="cernvmhub-e2e-"))
+    made = Installation(folder)
     running.append(made)
     try:
         made.configure()
@@ -30,6 +35,7 @@ def installation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installat
     finally:
         made.clean()
         left = made.libvirt_objects()
+    shutil.rmtree(folder)
     assert left == set(), "make clean must leave nothing"
 
 
