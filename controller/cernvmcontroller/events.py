@@ -15,6 +15,12 @@ The order of ids is the order of commits because writes are serialised: one cont
 the first statement of a transaction until its events are published. (PostgreSQL's sequences alone do not
 promise that: of two transactions the one with the higher id may commit first, and who reads in between would
 never see the other.)
+
+The ids of a new database begin at the time at which it was made, in microseconds since 1970
+(`journal.begin`). So a database that takes the place of a lost one counts on above all that the lost one gave
+out, as nobody writes an event a microsecond; an id from before is below the new one's first, and who resumes
+with it is told `RESET`. That holds while the clock is not set back behind the making of the lost database.
+The ids stay below 2**53, up to where a browser counts exactly, until the year 2255.
 """
 
 from __future__ import annotations
@@ -177,7 +183,7 @@ class EventLog:
         self._subscriptions: weakref.WeakSet[Subscription] = weakref.WeakSet()
 
     def last_id(self) -> int:
-        """Return the id of the newest committed event, 0 before the first."""
+        """Return the id of the newest committed event; before the first, where ids begin."""
         return self._last_id
 
     @property

@@ -71,6 +71,15 @@ class Database:
         if self.dialect == "postgresql":
             await connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})
 
+    async def count_from(self, connection: AsyncConnection, table: str, number: int) -> None:
+        """Let the ids of a table without rows, whose ids the database counts, begin after a number."""
+        statement = (
+            "SELECT setval(pg_get_serial_sequence(:table, 'id'), :number)"
+            if self.dialect == "postgresql"
+            else "INSERT INTO sqlite_sequence (name, seq) VALUES (:table, :number)"
+        )
+        await connection.execute(text(statement), {"table": table, "number": number})
+
     async def close(self) -> None:
         """Close all connections."""
         await self._engine.dispose()

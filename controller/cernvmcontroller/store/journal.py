@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
 
     from sqlalchemy.ext.asyncio import AsyncSession
 
+    from cernvmcontroller.store.database import Database
+
 _PRUNED = "events.pruned"
 
 
@@ -25,13 +28,23 @@ def to_model(row: EventRow) -> Event:
     return Event(id=row.id, type=row.type, subject=row.subject, owner=row.owner, at=row.at, data=row.data)
 
 
+async def begin(session: AsyncSession, database: Database) -> None:
+    """Let the ids of a new database begin now; `cernvmcontroller.events` says why.
+
+    Whatever has a lower id is of another database, and as good as thrown away.
+    """
+    now = time.time_ns() // 1000
+    await database.count_from(await session.connection(), EventRow.__tablename__, now)
+    session.add(MetaRow(key=_PRUNED, value=str(now)))
+
+
 async def last_id(session: AsyncSession) -> int:
-    """Return the newest event's id; pruning never takes the newest."""
-    return await session.scalar(select(func.max(EventRow.id))) or 0
+    """Return the newest event's id, before the first where ids begin; pruning never takes the newest."""
+    return await session.scalar(select(func.max(EventRow.id))) or await pruned(session)
 
 
 async def pruned(session: AsyncSession) -> int:
-    """Return the highest id that was thrown away, 0 when none was."""
+    """Return the highest id that was thrown away; before anything was, where ids begin."""
     row = await session.get(MetaRow, _PRUNED)
     return int(row.value) if row else 0
 

@@ -67,6 +67,7 @@ class Store:
             known = await tx.session.get(MetaRow, "hub_id")
             if known is None:
                 tx.session.add(MetaRow(key="hub_id", value=hub_id))
+                await journal.begin(tx.session, self._database)
             elif known.value != hub_id:
                 raise StoreError(
                     f"The database {self._database.name} belongs to the hub {known.value}, and this is"

@@ -55,7 +55,7 @@ class Table(DeclarativeBase):
 
 
 class MetaRow(Table):
-    """What there is one of: whose database this is, how far events were pruned."""
+    """What there is one of: whose database this is, how far events were pruned, which hosts it knows."""
 
     __tablename__ = "meta"
 

@@ -15,6 +15,8 @@ from cernvmcontroller.store import Store
 from cernvmcontroller.store.tables import EventRow
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from cernvmapi.models import Event
 
 
@@ -56,8 +58,9 @@ async def test_a_subscriber_gets_what_happens_after_it_subscribed(store: Store) 
 async def test_a_stream_is_resumed_after_any_event_even_by_the_next_controller(
     store: Store, database_url: str
 ) -> None:
+    beginning = store.events.last_id()
     await tell(store, *"abcdef")
-    first = await take(store.events.subscribe(0), 6)
+    first = await take(store.events.subscribe(beginning), 6)
     again = await Store.open(database_url, HUB)
     assert again.events.last_id() == store.events.last_id()
     assert await take(again.events.subscribe(first[2].id), 3) == first[3:]
@@ -67,7 +70,7 @@ async def test_a_stream_is_resumed_after_any_event_even_by_the_next_controller(
 async def test_a_long_history_is_read_in_batches_while_new_events_come(store: Store) -> None:
     log = store.events
     log._batch = 7
-    events = log.subscribe(0)
+    events = log.subscribe(log.last_id())
     await tell(store, *(str(n) for n in range(50)))
     told = await take(events, 10)
     for n in range(50, 80):
@@ -81,8 +84,10 @@ async def test_nothing_is_missed_by_many_subscribers_of_every_speed(store: Store
     store.events._queue = 5
     store.events._batch = 3
 
+    beginning = store.events.last_id()
+
     async def follow(pause: int) -> list[int]:
-        events = store.events.subscribe(0)
+        events = store.events.subscribe(beginning)
         seen = []
         for _ in range(120):
             seen.append(int((await anext(events)).subject))
@@ -117,7 +122,7 @@ async def test_a_subscriber_that_does_not_read_costs_no_memory(store: Store) -> 
 async def test_only_the_chosen_types_and_owners_are_told(store: Store) -> None:
     deletions = store.events.subscribe(types={"machine.deleted"})
     alices = store.events.subscribe(owner="alice")
-    early = store.events.subscribe(0, {"machine.deleted"}, "alice")
+    early = store.events.subscribe(store.events.last_id(), {"machine.deleted"}, "alice")
     for round_ in range(2):  # the first is read from the database, the second pushed
         await tell(store, f"m-a{round_}", owner="alice")
         await tell(store, f"m-b{round_}", owner="bob")
@@ -197,6 +202,26 @@ async def test_an_id_of_another_database_is_answered_with_a_reset(store: Store) 
     assert event.type == RESET
     await tell(store, "b")
     assert [event.subject for event in await take(events, 1)] == ["b"]
+
+
+async def test_a_database_in_place_of_a_lost_one_counts_on_and_resets_who_knew_that(
+    store: Store, tmp_path: Path
+) -> None:
+    await tell(store, *"abc")
+    known = store.events.last_id()
+    anew = await Store.open(f"sqlite+aiosqlite:///{tmp_path}/anew.sqlite", HUB)
+    beginning = anew.events.last_id()
+    assert known < beginning < 2**53
+    early = anew.events.subscribe(known)
+    await tell(anew, *"defgh")
+    assert anew.events.last_id() == beginning + 5
+    for events in (early, anew.events.subscribe(known), anew.events.subscribe(0)):
+        (event,) = await take(events, 1)
+        assert (event.type, event.id) == (RESET, anew.events.last_id())
+    told = await take(anew.events.subscribe(beginning), 5)
+    assert [event.subject for event in told] == list("defgh")
+    assert await anew.prune() == 0
+    await anew.close()
 
 
 async def test_closing_ends_every_stream(store: Store) -> None:
