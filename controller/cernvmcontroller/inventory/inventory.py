@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 _log = structlog.get_logger(__name__)
 _MIB = 1024 * 1024
+_PATIENCE = 20.0
+"""Seconds that a request waits for a controller that was just started to know its hosts."""
 
 Opener = Callable[[str], Hypervisor]
 HostHook = Callable[[HostLink], Awaitable[None]]
@@ -143,7 +145,12 @@ class Inventory:
         """Disconnect from all hosts; machines go on."""
         await asyncio.gather(*(link.close() for link in self.links.values()))
 
-    async def settled(self, seconds: float) -> None:
+    @property
+    def configured(self) -> list[str]:
+        """Names of the configured hosts."""
+        return [spec.name for spec in self._specs]
+
+    async def settled(self, seconds: float = _PATIENCE) -> None:
         """Wait until every host was tried once, at most so many seconds."""
         try:
             async with asyncio.timeout(seconds):

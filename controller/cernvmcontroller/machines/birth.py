@@ -17,9 +17,6 @@ if TYPE_CHECKING:
     from cernvmcontroller.inventory import HostLink
     from cernvmcontroller.machines.workshop import Workshop
 
-_PATIENCE = 20.0
-"""Seconds that a request waits for a controller that was just started to know its hosts."""
-
 
 class Birth:
     """Makes machines."""
@@ -45,7 +42,7 @@ class Birth:
         appliance = self._shop.catalogue.choose(request.appliance).appliance
         flavor = self._shop.inventory.flavor(request.flavor)
         _check(request, owner, appliance, flavor)
-        await self._shop.inventory.settled(_PATIENCE)
+        await self._shop.inventory.settled()
         machine_id = naming.new_id("m")
         details = {
             "appliance": appliance.id,

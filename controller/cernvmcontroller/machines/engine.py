@@ -12,6 +12,7 @@ from sqlalchemy import select
 from cernvmapi.errors import CernVMError
 from cernvmapi.models import AuditRecord, ComponentHealth, Health, OperationStatus, Page, Status
 from cernvmcontroller.machines.agentlink import AgentLinks
+from cernvmcontroller.machines.census import Census
 from cernvmcontroller.machines.console import Consoles
 from cernvmcontroller.machines.ledger import Ledger
 from cernvmcontroller.machines.operations import Operations
@@ -109,6 +110,7 @@ class Engine:
         self.operations = Operations(store, self.machines.cancel_start)
         self.volumes = Volumes(store, inventory)
         self.audit = Audit(store)
+        self.census = Census(store, inventory.configured)
         self._uuids: dict[str, str] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -121,6 +123,7 @@ class Engine:
         """Find again what runs, go on with what was begun, and look at everything now and then."""
         await self.catalogue.load()
         await self._close_orphans()
+        await self.census.load()
         await self.inventory.start(came=self._came, went=self._went, happened=self._happened)
         async with self.store.read() as session:
             unplaced = [
@@ -144,15 +147,31 @@ class Engine:
         await self.consoles.close()
         await self.inventory.close()
 
+    async def machines_known(self) -> None:
+        """Return when the database knows all machines that there are; wait for that at most a moment.
+
+        Raises
+        ------
+        Busy
+            It is new, and a host has not told of its machines yet.
+        """
+        if self.census.missing:
+            await self.inventory.settled()
+        self.census.check()
+
     async def health(self) -> Health:
         """Say how the controller is, at once: from what is known, without asking a host."""
-        components = [ComponentHealth(name="store", status="ok")]
+        unknown = self.census.reason()
+        components = [
+            ComponentHealth(name="store", status="ok"),
+            ComponentHealth(name="machines", status="degraded" if unknown else "ok", detail=unknown),
+        ]
         components += [
             ComponentHealth(name=f"host/{link.id}", status="ok" if link.alive else "down", detail=link.reason)
             for link in self.inventory.links.values()
         ]
         hosts = [link.alive for link in self.inventory.links.values()]
-        status = "ok" if hosts and all(hosts) else "degraded"
+        status = "ok" if hosts and all(hosts) and not unknown else "degraded"
         return Health(status=status, version=version("cernvmhub"), hub_id=self.hub_id, components=components)
 
     def _poke(self, machine: str) -> None:
@@ -166,6 +185,8 @@ class Engine:
             await rebuild(self._shop, link)
         except CernVMError as error:
             _log.warning("host not compared", host=link.id, reason=error.detail)
+        else:
+            await self.census.add(link.id)
         async with self.store.read() as session:
             placed = await machines.on_host(session, link.id)
         for row in placed:
@@ -215,6 +236,8 @@ class Engine:
                         await self.inventory.measure(link)
                     except CernVMError as error:
                         _log.warning("pool not measured", host=link.id, reason=error.detail)
+                    if link.id in self.census.missing:
+                        await self._came(link)
             async with self.store.read() as session:
                 everything = await machines.all_ids(session)
             for machine in everything:

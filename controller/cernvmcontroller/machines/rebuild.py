@@ -7,15 +7,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from ipaddress import IPv4Address
 from typing import TYPE_CHECKING
 
 import msgspec
 import structlog
 from lxml import etree
+from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
 
-from cernvmapi.errors import CernVMError, NotFound
+from cernvmapi.errors import CernVMError, HypervisorFailed, NotFound
 from cernvmapi.models import Power, Status, Target, VolumeKind
 from cernvmcontroller import naming
 from cernvmcontroller.machines.ledger import changed
@@ -61,28 +63,47 @@ class Size:
     memory_mib: int
 
 
-async def rebuild(shop: Workshop, host: HostLink) -> list[str]:
-    """Write down what a host has of this hub and the database does not know; return the machines' ids."""
+async def rebuild(shop: Workshop, host: HostLink) -> None:
+    """Write down what a host has of this hub and the database does not know.
+
+    Raises
+    ------
+    HypervisorFailed
+        The host could not tell of everything; what it could tell of is written down.
+    """
     there = {state.name: state for state in await host.hypervisor.volumes(host.spec.pool.name)}
-    for name in there:
-        parsed = naming.parse_volume(name)
-        if parsed is not None and parsed.sidecar:
-            await _home(shop, host, parsed.id, there)
-    found = []
-    for domain in await host.hypervisor.domains():
-        metadata = domain.metadata
-        if metadata is None or metadata.hub_id != shop.hub_id or not naming.is_id(metadata.machine_id, "m"):
-            continue
-        if domain.uuid != naming.domain_uuid(shop.hub_id, metadata.machine_id):
-            continue  # a copy that somebody made by hand
-        if await shop.ledger.get(metadata.machine_id) is None:
-            try:
-                await _machine(shop, host, domain, metadata, there)
-            except IntegrityError as error:
-                _log.warning("machine not taken back", machine=metadata.machine_id, reason=str(error.orig))
-            else:
-                found.append(metadata.machine_id)
-    return found
+    domains = await host.hypervisor.domains()
+    sidecars = [parsed.id for parsed in map(naming.parse_volume, there) if parsed and parsed.sidecar]
+    failed: HypervisorFailed | None = None
+    for take in (
+        *(partial(_home, shop, host, volume_id, there) for volume_id in sidecars),
+        *(partial(_take_back, shop, host, domain, there) for domain in domains),
+    ):
+        try:
+            await take()
+        except HypervisorFailed as error:
+            failed = error
+    if failed is not None:
+        raise failed
+
+
+async def _take_back(
+    shop: Workshop, host: HostLink, domain: DomainState, there: dict[str, VolumeState]
+) -> None:
+    """Write a domain down if it is a machine of this hub that the database does not know."""
+    metadata = domain.metadata
+    if metadata is None or metadata.hub_id != shop.hub_id or not naming.is_id(metadata.machine_id, "m"):
+        return
+    if domain.uuid != naming.domain_uuid(shop.hub_id, metadata.machine_id):
+        return  # a copy that somebody made by hand
+    if await shop.ledger.get(metadata.machine_id) is not None:
+        return
+    try:
+        await _machine(shop, host, domain, metadata, there)
+    except IntegrityError as error:
+        _log.warning("machine not taken back", machine=metadata.machine_id, reason=str(error.orig))
+    except NotFound:
+        return  # gone since the list was made
 
 
 async def _home(shop: Workshop, host: HostLink, volume_id: str, there: dict[str, VolumeState]) -> None:
@@ -103,6 +124,8 @@ async def _home(shop: Workshop, host: HostLink, volume_id: str, there: dict[str,
         return
     try:
         async with shop.ledger.store.write(Actor.system(), "volume.rebuild", f"volume/{volume_id}") as tx:
+            # Its machine may have been taken back before, when the home could not be read.
+            holder = select(MachineRow.id).where(MachineRow.home == volume_id, MachineRow.power != Power.OFF)
             await volumes.add(
                 tx,
                 VolumeRow(
@@ -114,6 +137,7 @@ async def _home(shop: Workshop, host: HostLink, volume_id: str, there: dict[str,
                     server_name=sidecar.server_name,
                     capacity_mib=state.capacity // _MIB,
                     allocation_mib=state.allocation // _MIB,
+                    machine=(await tx.session.scalars(holder)).first(),
                     created=sidecar.created
                     if sidecar.created.tzinfo
                     else sidecar.created.replace(tzinfo=UTC),
@@ -190,7 +214,9 @@ async def _machine(
                     ),
                 )
         home = await tx.session.get(VolumeRow, metadata.home) if on and metadata.home else None
-        if home is not None:
+        if home is not None and home.machine is not None:
+            _log.error("two machines run with one home", home=home.id, machines=[home.machine, machine_id])
+        elif home is not None:
             await volumes.attach(tx, home, machine_id)
         await changed(tx, row)
     _log.info("machine taken back", machine=machine_id, host=host.id)

@@ -173,7 +173,7 @@ class EventLog(Protocol):
         """
 
     def last_id(self) -> int:
-        """Return the id of the newest event, 0 before the first."""
+        """Return the id of the newest event; before the first, where ids begin."""
 
 
 class Audit(Protocol):
@@ -221,6 +221,12 @@ class Engine(Protocol):
     @property
     def audit(self) -> Audit:
         """The audit record."""
+
+    async def machines_known(self) -> None:
+        """Raise `Busy` while machines may run of which the engine does not know, after waiting a moment.
+
+        Asked before everything that says, or takes for granted, which machines there are.
+        """
 
     async def health(self) -> Health:
         """Say how the controller is, at once: from what is known, without asking a host."""

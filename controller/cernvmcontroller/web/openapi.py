@@ -139,11 +139,13 @@ def _codes(route: Route) -> dict[str, str]:
     possible: list[type[errors.CernVMError]] = [errors.Malformed, errors.CernVMError]
     if route.access is not Access.PUBLIC:
         possible += [errors.Unauthenticated, errors.Forbidden, errors.HubUnreachable]
+    if route.needs_machines:
+        possible.append(errors.Busy)
     if "{id}" in route.path:
         possible.append(errors.NotFound)
     if route.method != "GET":
         possible += [errors.Conflict, errors.NoRoom, errors.Invalid, errors.HypervisorFailed]
-        possible += [errors.Busy, errors.HostUnreachable, errors.TooLarge]
+        possible += [errors.HostUnreachable, errors.TooLarge]
     found: dict[str, str] = {}
     for error in possible:
         status = str(error.status)

@@ -44,7 +44,7 @@ class Exchange:
     recheck: Callable[[], Awaitable[bool]]
     """Ask again whether who asks still may; for answers that take long."""
     services: Any
-    """The application's `cernvmcontroller.web.application.Services`."""
+    """The application's `cernvmcontroller.web.services.Services`."""
 
     @property
     def who(self) -> Identity:
@@ -121,6 +121,11 @@ class Route:
     def name(self) -> str:
         """A stable name, for the document and the metrics."""
         return self.endpoint.__name__
+
+    @property
+    def needs_machines(self) -> bool:
+        """Whether it says, or takes for granted, which machines there are."""
+        return self.tag not in {"site", "controller"}
 
     @property
     def pattern(self) -> str:

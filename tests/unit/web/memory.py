@@ -7,7 +7,7 @@ from itertools import count
 
 import msgspec
 
-from cernvmapi.errors import Conflict, Malformed, NotFound
+from cernvmapi.errors import Busy, Conflict, Malformed, NotFound
 from cernvmapi.models import (
     Appliance,
     AuditRecord,
@@ -329,6 +329,8 @@ class MemoryEngine:
         self.inventory = Inventory()
         self.catalogue = Catalogue()
         self.status = "ok"
+        self.unknown = ""
+        """Why not all machines are known."""
 
     def record(self, actor, action, subject):
         self.audit.rows.append(
@@ -350,6 +352,10 @@ class MemoryEngine:
         self.journal.events.append(event)
         self.events.publish([event])
         return event
+
+    async def machines_known(self):
+        if self.unknown:
+            raise Busy(self.unknown)
 
     async def health(self):
         parts = [ComponentHealth(name="host local", status="ok", detail="qemu+ssh://root@node7/system")]
