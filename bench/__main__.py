@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
+import os
 import signal
 import sys
 import tempfile
@@ -91,7 +92,10 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
     """Measure everything that is asked for."""
     with tempfile.TemporaryDirectory(prefix="cernvmbench-") as folder:
         installation = Installation(Path(folder))
-        results: dict[str, Any] = {"at": datetime.now(UTC).isoformat(timespec="seconds")}
+        results: dict[str, Any] = {
+            "at": datetime.now(UTC).isoformat(timespec="seconds"),
+            "load": os.getloadavg()[0],
+        }
         try:
             results["appliance"] = appliance.measure(installation.settings.cache, build=not options.no_build)
             results |= measure_machines(installation, options)

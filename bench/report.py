@@ -13,6 +13,9 @@ if TYPE_CHECKING:
 TARGET = 1.15
 """A cold start from the hub takes at most this many times one with virsh."""
 
+QUIET = 1.0
+"""Load of the machine before the first start, above which times say more about others than about us."""
+
 
 def summary(results: dict[str, Any]) -> dict[str, Any]:
     """Return the medians and the ratios of what was measured.
@@ -68,6 +71,10 @@ def text(results: dict[str, Any]) -> str:
         lines.append(
             f"Appliance: {appliance['size_mib']:.0f} MiB"
             + (f", built in {appliance['build_seconds']:.0f} s" if appliance.get("build_seconds") else "")
+        )
+    if results.get("load", 0) > QUIET:
+        lines.append(
+            f"The machine was busy before (load {results['load']:.1f}): measure again when it is quiet."
         )
     return "\n".join(lines)
 

@@ -76,6 +76,11 @@ def test_the_report_says_whether_the_target_is_met(virsh, verdict):
     assert "Appliance: 900 MiB, built in 200 s" in text
 
 
+def test_a_busy_machine_is_said_to_be_busy():
+    assert "busy" not in report.text(results([20.0]) | {"load": 0.3})
+    assert "busy" in report.text(results([20.0]) | {"load": 5.0})
+
+
 def test_what_was_left_out_is_not_reported():
     only = {key: value for key, value in results([]).items() if key in {"hub", "acceleration", "virsh"}}
     assert "virsh" not in report.text(only)
