@@ -5,8 +5,8 @@ import subprocess
 import sys
 
 import pytest
-from cernvmcontroller.app import CernVMController
 
+from cernvmcontroller.app import CernVMController
 from cernvmcontroller.web.openapi import document
 from cernvmcontroller.web.routes import ROUTES
 from cernvmextension import CernVMExtension
