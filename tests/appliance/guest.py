@@ -47,6 +47,9 @@ def free_port() -> int:
         return port
 
 
+MAC = "52:54:00:c0:ff:ee"
+
+
 class Guest:
     """A machine that plain QEMU emulates, without libvirt: the image boots by itself."""
 
@@ -59,6 +62,7 @@ class Guest:
         home: Path | None = None,
         layer: Path | None = None,
         seed: Path | None = None,
+        address: str = "",
     ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self._folder = folder
@@ -91,8 +95,8 @@ class Guest:
                 "-device", "virtio-rng-pci", "-device", "virtio-serial-pci",
                 "-chardev", f"socket,id=agent,path={folder / 'agent'},server=on,wait=off",
                 "-device", "virtserialport,chardev=agent,name=org.cernvmhub.agent.0",
-                "-netdev", f"user,id=net,restrict=on,hostfwd=tcp:127.0.0.1:{self.port}-:8888",
-                "-device", "virtio-net-pci,netdev=net",
+                "-netdev", f"user,id=net,restrict=on,hostfwd=tcp:127.0.0.1:{self.port}-{address}:8888",
+                "-device", f"virtio-net-pci,netdev=net,mac={MAC}",
                 "-monitor", f"unix:{folder / 'monitor'},server=on,wait=off",
             ],
             stdin=subprocess.DEVNULL, stdout=self._log, stderr=self._log,

@@ -10,7 +10,7 @@ from typing import Any
 
 import httpx
 import pytest
-from tests.appliance.guest import DEADLINE, Guest, make_disk, make_seed
+from tests.appliance.guest import DEADLINE, MAC, Guest, make_disk, make_seed
 from tornado.httpclient import HTTPRequest
 from tornado.websocket import websocket_connect
 
@@ -20,7 +20,13 @@ TOKEN = "a-token-of-this-test"
 LAB = ["jupyter-lab", "--no-browser", "--ip=0.0.0.0", "--port=8888"]
 HOME = {"serial": "home", "mount": "/home/cernvm"}
 
+STATIC = "10.0.2.77"
+"""Not what QEMU's DHCP would give."""
+
 SEED = {
+    "network-config": "version: 2\nethernets:\n  machine:\n"
+    f"    match: {{macaddress: '{MAC}'}}\n    addresses: [{STATIC}/24]\n"
+    "    routes: [{to: 0.0.0.0/0, via: 10.0.2.2}]\n",
     "meta-data": "instance-id: i-test\nlocal-hostname: lovelace\n",
     "user-data": "#cloud-config\n"
     "write_files:\n- path: /etc/from-the-context\n  content: written\n"
@@ -58,6 +64,7 @@ print(json.dumps({
     "mount points": run("ls -d /cvmfs /workspace /data"),
     "which": run("which python"),
     "terminal": run("env -i HOME=$HOME bash -lc 'which python'"),
+    "addresses": run("ip -o -4 address show eth0 | cut -d' ' -f7"),
     "failed units": run("systemctl --failed --no-legend --plain"),
     "log": run("cat /var/log/cernvmhub/server.log"),
     "token in processes": run("ps aux | grep -c [a]-token-of-this-test"),
@@ -112,11 +119,13 @@ async def _execute(channel: Any, code: str) -> str:
 def start(guests, appliance, layer, tmp_path):
     """Boot a new machine with the test's one home."""
     home = make_disk(tmp_path / "home", "2G")
-    seed = make_seed(tmp_path / "seed.iso", SEED)
 
-    def start(name: str) -> Guest:
+    def start(name: str, seed: dict[str, str], address: str = "") -> Guest:
+        image = make_seed(tmp_path / f"{name}.iso", seed)
         disk = make_disk(tmp_path / f"{name}.qcow2", "12G", appliance)
-        guest = Guest(tmp_path / name, disk, memory_mib=1024, home=home, layer=layer, seed=seed)
+        guest = Guest(
+            tmp_path / name, disk, memory_mib=1024, home=home, layer=layer, seed=image, address=address
+        )
         guests.append(guest)
         assert guest.hear("hello")["state"] == "waiting"
         guest.say("welcome", protocol=1, time=time.time())
@@ -126,7 +135,7 @@ def start(guests, appliance, layer, tmp_path):
 
 
 async def test_a_session_becomes_a_notebook_server_and_the_home_outlives_the_machine(start, record_property):
-    guest = start("first")
+    guest = start("first", SEED, STATIC)
     guest.session(
         "s-1", LAB, home=HOME, env={"JUPYTER_TOKEN": TOKEN, "PATH": "/nowhere"}, wait_for_context=True,
         files=[{"path": "/run/cernvmhub/ssl/key.pem", "content": "a key", "mode": 0o400}],
@@ -147,6 +156,8 @@ async def test_a_session_becomes_a_notebook_server_and_the_home_outlives_the_mac
     assert seen["layer"].startswith("iso9660 ro")
     assert seen["home"] == "/dev/vdb ext4"
     assert seen["mount points"].split() == ["/cvmfs", "/data", "/workspace"]
+
+    assert seen["addresses"] == f"{STATIC}/24"
 
     # Nothing of another machine, and nothing to log in with.
     assert seen["passwords"] == ""
@@ -170,7 +181,7 @@ async def test_a_session_becomes_a_notebook_server_and_the_home_outlives_the_mac
     assert guest.hear("reply") == {"type": "reply", "id": 2, "ok": True}
     guest.press_power_button()
 
-    again = start("second")
+    again = start("second", {"meta-data": "instance-id: i-2\n", "user-data": ""})
     # Without what the hub gives it the server ends at once, and says so.
     again.session("s-1", ["jupyterhub-singleuser"], home=HOME, env={"JUPYTERHUB_USER": "alice"})
     failed = again.hear("failed", failing=True)
