@@ -64,7 +64,9 @@ async def _chunks(events: AsyncIterator[Event], greeting: bytes, exchange: Excha
         yield greeting
         while True:
             try:
-                event = await asyncio.wait_for(anext(events), services.heartbeat)
+                # Not `wait_for`: Python 3.11's swallows a cancellation that comes together with an event.
+                async with asyncio.timeout(services.heartbeat):
+                    event = await anext(events)
             except TimeoutError:
                 yield b": still here\n\n"
             except StopAsyncIteration:
