@@ -13,6 +13,7 @@ from contextlib import aclosing, suppress
 from typing import TYPE_CHECKING, TypeVar
 
 from cernvmapi.errors import (
+    Busy,
     CernVMError,
     Conflict,
     ControllerUnreachable,
@@ -37,6 +38,9 @@ if TYPE_CHECKING:
 
 RETRY = 2.0
 """Seconds between attempts while the controller does not answer."""
+
+AWAY = (ControllerUnreachable, Busy)
+"""What says nothing about a machine, and passes: the controller is restarting, its database may be new."""
 
 IN_THE_WAY = frozenset({Status.STARTING, Status.RUNNING, Status.STOPPING, Status.FAILED, Status.DELETING})
 """States of a leftover that cannot be taken over: its server has an old token, or is broken."""
@@ -167,12 +171,12 @@ async def _until_failed(client: AsyncClient, operation: Operation) -> None:
 
 
 async def _patiently(call: Callable[[], Awaitable[T]], patience: float = float("inf")) -> T:
-    """Make a call again while the controller is away: it may be restarting."""
+    """Make a call again while the controller is away, or does not know its machines yet."""
     deadline = time.monotonic() + patience
     while True:
         try:
             return await call()
-        except ControllerUnreachable:
+        except AWAY:
             if time.monotonic() + RETRY > deadline:
                 raise
             await asyncio.sleep(RETRY)
@@ -225,7 +229,7 @@ async def stop(watcher: MachineWatcher, machine_id: str, *, now: bool, grace: fl
         if is_off(machine):
             return
         if not now and machine.status is not Status.STARTING:
-            with suppress(Conflict, TimeoutError, ControllerUnreachable):
+            with suppress(Conflict, TimeoutError, *AWAY):
                 await machines.shutdown(machine_id, wait=True, timeout=grace)
                 watcher.note(await machines.get(machine_id))
                 return
@@ -259,7 +263,7 @@ async def remove(watcher: MachineWatcher, machine_id: str, *, patience: float) -
     machines = watcher.client.machines
     deadline = time.monotonic() + patience
     try:
-        with suppress(ControllerUnreachable):
+        with suppress(*AWAY):
             await cancel_starts(watcher.client, machine_id)
         await _patiently(
             lambda: machines.delete(machine_id, wait=True, timeout=max(1.0, deadline - time.monotonic())),

@@ -3,7 +3,8 @@
 The watcher lists the machines that serve a hub server and then follows the controller's events from exactly
 there. The client resumes a broken stream where it ended, so nothing is missed while the controller restarts;
 when the controller no longer has what came in between, the machines are listed again. What was known stays
-known meanwhile: a controller that does not answer says nothing about the machines.
+known meanwhile: a controller that does not answer, or that lost its database and does not know all machines
+yet (`Busy`), says nothing about the machines.
 """
 
 from __future__ import annotations
