@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import libvirt
 import pytest
 
-from cernvmapi.errors import NotFound
+from cernvmapi.errors import Busy, NotFound
 from cernvmapi.models import MachineCreate, OperationStatus, Phase, Power, Session, Status
 from cernvmcontroller.app import CernVMController
 from cernvmcontroller.store import Actor
@@ -24,6 +24,8 @@ pytestmark = pytest.mark.machines
 
 BUILD = Path(__file__).parents[2] / "appliance" / "build"
 HUB = "dlifecycle"
+HOSTS = [{"name": "here", "uris": ["qemu:///system"]}]
+SILENT = {"name": "silent", "uris": ["qemu+unix:///system?socket=/nowhere"], "pool": f"{HUB}-silent"}
 ALICE = Actor("alice")
 SESSION = Session(env={"JUPYTERHUB_API_TOKEN": "very-secret-token"})
 
@@ -44,7 +46,7 @@ async def program(tmp_path, tiny):
         state_dir=str(tmp_path),
         hub_name=HUB,
         subnet="10.97.64.0/24",
-        hosts=[{"name": "here", "uris": ["qemu:///system"]}],
+        hosts=HOSTS,
         appliances=[tiny],
         default_appliance="tiny",
         probe_image=tiny,
@@ -115,10 +117,23 @@ async def test_a_machine_lives_survives_controllers_and_goes(program):
         assert (found.status, found.power, found.awaiting_session) == (Status.RUNNING, Power.ON, False)
 
     # The database is lost; the machine and its home are found by what libvirt knows.
+    last = engine.events.last_id()
     for path in program.state.glob("controller.sqlite*"):
         path.unlink()
+    program.hosts = [*HOSTS, SILENT]
     async with AsyncExitStack() as stack:
         engine = await begin(program, stack)
+        with pytest.raises(Busy, match="machines of silent are not known"):
+            await engine.machines_known()
+        assert (await engine.health()).status == "degraded"
+        await engine.inventory.links["here"].acceleration
+    program.hosts = HOSTS
+    async with AsyncExitStack() as stack:
+        engine = await program.open(stack)
+        await engine.machines_known()
+        assert [found.id for found in (await engine.machines.page()).items] == [machine.id]
+        event = await anext(engine.events.subscribe(last))
+        assert (event.type, event.id > last) == ("reset", True)
         await connected(engine, machine.id)
         found = await engine.machines.get(machine.id)
         assert (found.owner, found.address, found.home) == ("alice", machine.address, machine.home)
