@@ -42,12 +42,16 @@ class Job:
             raise Interrupted
 
     async def until(self, work: Awaitable[T]) -> T:
-        """Wait for `work`; on an interrupt, cancel it and raise `Interrupted`."""
+        """Wait for `work`; on an interrupt, cancel it and raise `Interrupted`.
+
+        What is done at the same moment counts: it may be a slot, which somebody has to give back.
+        """
         task = asyncio.ensure_future(work)
         stop = asyncio.ensure_future(self._interrupted.wait())
         try:
             await asyncio.wait({task, stop}, return_when=asyncio.FIRST_COMPLETED)
-            self.checkpoint()
+            if not task.done():
+                self.checkpoint()
             return task.result()
         finally:
             await end([stop, task])
