@@ -181,7 +181,7 @@ class MachineCreate(Received, frozen=True, kw_only=True):
     flavor: Slug | None = None
     """None: the default flavor."""
     vcpus: Annotated[int, Meta(ge=1, le=512)] | None = None
-    """Instead of the flavor's; within the site's limits."""
+    """Instead of the flavor's; only an administrator or the hub may choose a size."""
     memory_mib: Annotated[int, Meta(ge=64, le=8 * 1024 * 1024)] | None = None
     host: Slug | None = None
     cluster: Slug | None = None

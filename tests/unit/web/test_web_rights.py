@@ -121,6 +121,8 @@ async def test_a_user_makes_machines_for_themselves_only(served):
         assert made["owner"] == "alice"
         for body in ({"owner": "bob"}, {"host": "local"}, {"cluster": "c"}, {"notebook": True}):
             assert (await http.post("/machines", json=body)).status_code == 403
+        for body in ({"vcpus": 64}, {"memory_mib": 65536}, {"home": True, "home_mib": 1048576}):
+            assert (await http.post("/machines", json=body)).status_code == 403
     async with served.http("carol-admin") as http:
         assert (await http.post("/machines", json={"owner": "bob"})).json()["owner"] == "bob"
         assert (await http.post("/machines", json={})).json()["owner"] == "carol"

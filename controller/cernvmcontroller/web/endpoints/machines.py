@@ -84,6 +84,8 @@ def _owner(exchange: Exchange, request: MachineCreate) -> str | None:
             raise Forbidden("Only an administrator can make a machine for somebody else.")
         if request.host is not None or request.cluster is not None:
             raise Forbidden("Only an administrator chooses the host; leave it out.")
+        if (request.vcpus, request.memory_mib, request.home_mib) != (None, None, None):
+            raise Forbidden("Only an administrator chooses another size than a flavor's; choose a flavor.")
         if request.notebook:
             raise Forbidden("Machines for notebooks are made by the hub: start a server there.")
         return who.name
