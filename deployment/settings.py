@@ -213,7 +213,7 @@ class Settings:
         return self.state / "supervisor.sock"
 
     def secret(self, name: str) -> Path:
-        """Return the file of a secret (`deployment.secrets.NAMES`)."""
+        """Return the file of a secret (`deployment.credentials.SECRETS`)."""
         return self.state / name
 
 
