@@ -1,4 +1,4 @@
-"""What libvirt needs of this machine: a readable /dev/kvm, and its daemons running."""
+"""What libvirt needs of this machine: a readable /dev/kvm, filters on bridges, and its daemons running."""
 
 from __future__ import annotations
 
@@ -14,6 +14,9 @@ from pathlib import Path
 from deployment import debian
 
 KVM = Path("/dev/kvm")
+BRIDGE_FILTER = Path("/proc/sys/net/bridge/bridge-nf-call-iptables")
+"""Whether what crosses a bridge passes iptables; it is there while the module br_netfilter is loaded."""
+
 SOCKETS = {
     "virtlogd": Path("/run/libvirt/virtlogd-sock"),
     "libvirtd": Path("/run/libvirt/libvirt-sock"),
@@ -25,7 +28,7 @@ PATIENCE = 30
 
 
 def ensure() -> None:
-    """Make /dev/kvm readable for libvirt's probe, then start the daemons that do not run.
+    """Make /dev/kvm readable for libvirt's probe and bridges filtered, then start sleeping daemons.
 
     Raises
     ------
@@ -39,6 +42,13 @@ def ensure() -> None:
             "Libvirt must be able to read /dev/kvm.",
             ["chown", "root:kvm", str(KVM)],
             ["chmod", "0660", str(KVM)],
+        )
+    if not bridges_are_filtered():
+        # Without it libvirt takes a machine's filter and only warns: its rules for TCP and UDP do nothing.
+        debian.as_root(
+            "Machines on a bridge must be filtered: without it they reach every port of this host.",
+            ["modprobe", "br_netfilter"],
+            ["sysctl", "--quiet", "--write", "net.bridge.bridge-nf-call-iptables=1"],
         )
     asleep = [name for name, path in SOCKETS.items() if not listens(path)]
     if asleep:
@@ -59,6 +69,14 @@ def kvm_is_readable() -> bool:
     world = stat.S_IROTH | stat.S_IWOTH
     shared = stat.S_IRGRP | stat.S_IWGRP
     return status.st_mode & world == world or (status.st_gid == group and status.st_mode & shared == shared)
+
+
+def bridges_are_filtered() -> bool:
+    """Say whether the TCP and UDP rules of a machine's filter are obeyed."""
+    try:
+        return BRIDGE_FILTER.read_text().strip() == "1"
+    except FileNotFoundError:
+        return False
 
 
 def listens(path: Path) -> bool:
