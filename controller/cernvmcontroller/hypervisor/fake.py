@@ -486,7 +486,7 @@ class FakeHypervisor:
 
 
 def _state(volume: FakeVolume) -> VolumeState:
-    return VolumeState(volume.name, volume.capacity, volume.allocation, volume.path)
+    return VolumeState(volume.name, volume.capacity, volume.allocation, volume.path, volume.backing)
 
 
 def _paths(pools: Iterable[FakePool]) -> set[str]:

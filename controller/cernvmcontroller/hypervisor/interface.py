@@ -104,6 +104,8 @@ class VolumeState:
     capacity: int
     allocation: int
     path: str
+    backing: str | None = None
+    """Path of the image that it is an overlay of, as `Hypervisor.create_volume` tells it."""
 
 
 # --- what is asked for ---

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import threading
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 from weakref import WeakValueDictionary
 
@@ -124,9 +125,12 @@ class Storage:
             image_format=image_format,
             backing=(backing.path, backing_format) if backing else None,
         )
-        return await self._connection.call(
-            lambda c: _volume_state(_create(c.storagePoolLookupByName(pool), name, xml)), slow=True
-        )
+
+        def create(connection: Any) -> VolumeState:
+            volume = _create(connection.storagePoolLookupByName(pool), name, xml)
+            return replace(_volume_state(volume), backing=storagexml.backing_of(volume.XMLDesc()))
+
+        return await self._connection.call(create, slow=True)
 
     async def upload_volume(
         self,

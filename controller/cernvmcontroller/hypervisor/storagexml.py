@@ -33,6 +33,11 @@ def path_of(xml: str) -> str:
     return etree.fromstring(xml.encode()).findtext("target/path") or ""
 
 
+def backing_of(xml: str) -> str | None:
+    """Return the path of the image that a volume is an overlay of, None where it is none."""
+    return etree.fromstring(xml.encode()).findtext("backingStore/path")
+
+
 def volume(
     name: str,
     *,

@@ -158,6 +158,8 @@ class Start:
         assert self.disk is not None
         assert self.base is not None
         appliance = self.shop.catalogue.choose(row.appliance).appliance
+        # A disk that was made before stays on its own base, whatever the appliance's image is by now.
+        base = self.disk.backing or self.base.path
         spec = DomainSpec(
             name=self.shop.domain_name(row.id),
             uuid=row.uuid,
@@ -180,7 +182,7 @@ class Start:
             domain_type=acceleration,
             vcpus=row.vcpus,
             memory_mib=row.memory_mib,
-            root=VolumeRef(self.disk.path, "qcow2", ((self.base.path, "qcow2"),)),
+            root=VolumeRef(self.disk.path, "qcow2", ((base, "qcow2"),)),
             network=self.host.spec.network.name,
             mac=row.mac or "",
             address=row.address or "",

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
+
 import pytest
 from scripted import ALICE, BOB, SESSION, eventually
 
@@ -133,6 +136,27 @@ async def test_a_host_that_does_not_answer_at_the_start_leaves_its_machines_unkn
 async def test_acceleration_is_probed_once(lab):
     assert lab.hypervisor.calls.count("probe_acceleration") == 1
     await lab.engine.inventory.links["host1"].acceleration
+
+
+async def test_a_disk_stays_on_its_base_when_the_appliance_was_built_anew(lab):
+    machine = await lab.started()
+    old = base_of(lab, machine)
+    image = lab.manifest.parent / "appliance.qcow2"
+    image.write_bytes(image.read_bytes() + b"new")
+    record = json.loads(lab.manifest.read_text())
+    record |= {"sha256": hashlib.sha256(image.read_bytes()).hexdigest(), "size": image.stat().st_size}
+    lab.manifest.write_text(json.dumps(record))
+    engine = await lab.restart()
+    await lab.until(machine.id, Status.RUNNING)
+    operation = await engine.machines.poweroff(ALICE, machine.id)
+    assert (await engine.operations.wait(operation.id, 10)).status == OperationStatus.SUCCEEDED
+    assert (await lab.started()).id == machine.id
+    assert base_of(lab, machine) == old
+
+
+def base_of(lab, machine):
+    [path] = [path for path in lab.host.domains[machine.uuid].sources()["file"] if "/base-" in path]
+    return path
 
 
 async def test_a_lost_database_is_rebuilt(lab):

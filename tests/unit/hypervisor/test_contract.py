@@ -194,6 +194,16 @@ class TestStorage:
         assert disk.capacity == 4 << 20
         assert disk.allocation < 1 << 20
 
+    async def test_an_overlay_stays_on_its_base(self, storage: Bench) -> None:
+        hypervisor, pool = storage.hypervisor, storage.pool.name
+        old, new = [
+            await hypervisor.create_volume(pool, f"base-{each}.qcow2", capacity=1 << 20) for each in "cd"
+        ]
+        first = await hypervisor.create_volume(pool, "disk-c.qcow2", capacity=1 << 20, backing=old)
+        again = await hypervisor.create_volume(pool, "disk-c.qcow2", capacity=1 << 20, backing=new)
+        assert first.backing == again.backing == old.path
+        assert old.backing is None
+
     async def test_an_overlay_needs_its_base(self, storage: Bench) -> None:
         hypervisor, pool = storage.hypervisor, storage.pool.name
         base = await hypervisor.create_volume(pool, "base-b.qcow2", capacity=1 << 20)
