@@ -19,6 +19,7 @@ from cernvmapi.errors import CernVMError, HostUnreachable
 from cernvmcontroller.hypervisor import domainparts as parts
 from cernvmcontroller.hypervisor.elements import E
 from cernvmcontroller.hypervisor.interface import VolumeRef, VolumeState
+from cernvmcontroller.hypervisor.storage import PROBE
 from cernvmcontroller.hypervisor.streams import open_console
 
 if TYPE_CHECKING:
@@ -47,7 +48,7 @@ async def accelerates(
     patience
         Seconds from power on.
     """
-    name = f"probe-{uuid4()}"
+    name = f"{PROBE}{uuid4()}"
     base = await storage.upload_volume(pool, f"{name}-base.qcow2", image, image_format="qcow2", progress=None)
     overlay = f"{name}.qcow2"
     try:

@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 MARK = ".part"
 """What the name of an upload's mark ends in."""
 
+PROBE = "probe-"
+"""What the names of an acceleration probe's volumes begin with."""
+
 _SMALL = 8 * 1024 * 1024
 
 
@@ -66,7 +69,7 @@ class Storage:
         return await self._connection.call(lambda c: _pool_state(c.storagePoolLookupByName(name)))
 
     async def remove_pool(self, name: str) -> None:
-        """Stop and undefine a pool with what unfinished uploads left, and its directory if it is empty."""
+        """Stop and undefine a pool with what killed uploads and probes left, and its directory if empty."""
 
         def remove(connection: Any) -> None:
             pool = _pool_or_none(connection, name)
@@ -76,6 +79,8 @@ class Storage:
                 for each in pool.listAllVolumes():
                     if each.name().endswith(MARK):
                         _delete(pool, each.name().removesuffix(MARK))
+                        _delete(pool, each.name())
+                    elif each.name().startswith(PROBE):
                         _delete(pool, each.name())
                 pool.destroy()
             with contextlib.suppress(libvirt.libvirtError):  # not empty, or gone already

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
@@ -270,6 +271,11 @@ class TestStorage:
             await storage.hypervisor.remove_pool(storage.pool.name)
         with pytest.raises(NotFound):
             await storage.hypervisor.pool(storage.pool.name)
+
+    async def test_a_removed_pool_leaves_nothing_of_a_probe_that_was_killed(self, storage: Bench) -> None:
+        await storage.hypervisor.create_volume(storage.pool.name, "probe-1.qcow2", capacity=1 << 20)
+        await storage.hypervisor.remove_pool(storage.pool.name)
+        assert not os.path.exists(storage.pool.path)  # noqa: ASYNC240, PTH110
 
 
 class TestNetworks:
