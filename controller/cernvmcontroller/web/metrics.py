@@ -1,4 +1,4 @@
-"""Metrics for Prometheus, in a registry of their own: the engine adds its gauges to the same one."""
+"""Metrics for Prometheus, in a registry of their own."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _BUCKETS = (0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 
 @dataclass
 class Metrics:
-    """What the web layer counts.
+    """What the web layer counts, and what of the machines and hosts is read when somebody asks.
 
     Parameters
     ----------
@@ -45,6 +45,10 @@ class Metrics:
         )
         self.events = Counter(
             "cernvm_events_sent_total", "Events that were sent to subscribers.", registry=self.registry
+        )
+        self.machines = Gauge("cernvm_machines", "Machines.", ("status",), registry=self.registry)
+        self.hosts = Gauge(
+            "cernvm_hosts", "Hosts, by whether they answer.", ("alive",), registry=self.registry
         )
 
     def text(self) -> bytes:

@@ -111,7 +111,9 @@ class Machines:
         except KeyError:
             raise NotFound(f"no such row: {machine_id}") from None
 
-    async def page(self, *, owner, status, host, search, sort, limit, cursor):
+    async def page(
+        self, *, owner=None, status=(), host=None, search=None, sort="-created", limit=100, cursor=None
+    ):
         rows = [
             row
             for row in self.rows.values()

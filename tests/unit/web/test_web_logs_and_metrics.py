@@ -96,3 +96,17 @@ async def test_listeners_are_counted(served):
         await anext(stream.aiter_bytes())
         text = (await http.get("/metrics")).text
     assert samples(text, "cernvm_event_subscribers") == {(): 1.0}
+
+
+async def test_machines_and_hosts_are_counted_when_somebody_asks(served):
+    async with served.http("prometheus") as http:
+        text = (await http.get("/metrics")).text
+        machines = {dict(key)["status"]: value for key, value in samples(text, "cernvm_machines").items()}
+        assert machines["failed"] == 0
+        assert sum(machines.values()) == len(served.engine.machines.rows)
+        for row in list(served.engine.machines.rows):
+            del served.engine.machines.rows[row]
+        text = (await http.get("/metrics")).text
+    assert sum(samples(text, "cernvm_machines").values()) == 0
+    hosts = await served.engine.inventory.hosts()
+    assert samples(text, "cernvm_hosts")[("alive", "yes"),] == sum(host.alive for host in hosts)
