@@ -108,7 +108,7 @@ class Engine:
         self.reconciler = Reconciler(Worker(self._shop), settings.retry)
         self.machines = Machines(store, self._shop, self.reconciler.interrupt)
         self.operations = Operations(store, self.machines.cancel_start)
-        self.volumes = Volumes(store, inventory)
+        self.volumes = Volumes(store, inventory, self._shop.going)
         self.audit = Audit(store)
         self.census = Census(store, inventory.configured)
         self._uuids: dict[str, str] = {}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 from sqlalchemy import select
@@ -9,19 +10,26 @@ from sqlalchemy import select
 from cernvmapi.errors import Conflict, HostUnreachable
 from cernvmapi.models import Page, Volume, VolumeKind
 from cernvmcontroller import naming
-from cernvmcontroller.store import Actor, Store, volumes
-from cernvmcontroller.store.tables import MachineRow
+from cernvmcontroller.store import Actor, Store, Transaction, volumes
+from cernvmcontroller.store.tables import MachineRow, VolumeRow
 
 if TYPE_CHECKING:
     from cernvmcontroller.inventory import HostLink, Inventory
 
 
 class Volumes:
-    """The volumes that the hub made."""
+    """The volumes that the hub made.
 
-    def __init__(self, store: Store, inventory: Inventory) -> None:
+    Parameters
+    ----------
+    going
+        Ids of the homes that are being deleted; no machine is given one of those.
+    """
+
+    def __init__(self, store: Store, inventory: Inventory, going: set[str]) -> None:
         self._store = store
         self._inventory = inventory
+        self._going = going
 
     async def get(self, volume_id: str) -> Volume:
         """Return one volume."""
@@ -50,27 +58,39 @@ class Volumes:
     async def delete(self, actor: Actor, volume_id: str) -> None:
         """Delete a home that no machine has, with all that is in it.
 
+        A deletion that failed, or that a controller did not live to end, can be repeated.
+
         Raises
         ------
         Conflict
-            It belongs to a machine, or is no home.
+            It belongs to a machine, is deleted already, or is no home.
         """
-        async with self._store.write(actor, "volume.delete", f"volume/{volume_id}") as tx:
-            row = await volumes.get(tx.session, volume_id)
-            if row.kind is not VolumeKind.HOME:
-                raise Conflict(
-                    f"The volume {row.name} is a {row.kind.value}: it goes when nothing needs it any more. "
-                    "Only homes are deleted by hand."
-                )
-            query = select(MachineRow.id).where(MachineRow.home == volume_id)
-            users = [row.machine] if row.machine else list(await tx.session.scalars(query))
-            if users:
-                raise Conflict(f"The home belongs to the machine {users[0]}; delete that one first.")
-        host = self._host(row.pool)
-        await host.hypervisor.delete_volume(row.pool, row.name)
-        await host.hypervisor.delete_volume(row.pool, naming.sidecar_volume(row.id))
-        async with self._store.write(actor, "volume.delete", f"volume/{volume_id}", audit=False) as tx:
-            await volumes.remove(tx, await volumes.get(tx.session, volume_id))
+        with ExitStack() as mark:
+            async with self._store.write(actor, "volume.delete", f"volume/{volume_id}") as tx:
+                row = await volumes.get(tx.session, volume_id)
+                await self._refuse(tx, row)
+                # Within the write: whoever makes a machine next sees it. In memory: it ends with us.
+                self._going.add(volume_id)
+                mark.callback(self._going.discard, volume_id)
+            host = self._host(row.pool)
+            await host.hypervisor.delete_volume(row.pool, row.name)
+            await host.hypervisor.delete_volume(row.pool, naming.sidecar_volume(row.id))
+            async with self._store.write(actor, "volume.delete", f"volume/{volume_id}", audit=False) as tx:
+                await volumes.remove(tx, await volumes.get(tx.session, volume_id))
+
+    async def _refuse(self, tx: Transaction, row: VolumeRow) -> None:
+        """Refuse to delete what somebody needs, or what is being deleted."""
+        if row.kind is not VolumeKind.HOME:
+            raise Conflict(
+                f"The volume {row.name} is a {row.kind.value}: it goes when nothing needs it any more. "
+                "Only homes are deleted by hand."
+            )
+        query = select(MachineRow.id).where(MachineRow.home == row.id)
+        users = [row.machine] if row.machine else list(await tx.session.scalars(query))
+        if users:
+            raise Conflict(f"The home belongs to the machine {users[0]}; delete that one first.")
+        if row.id in self._going:
+            raise Conflict("The home is being deleted already; look again in a moment.")
 
     def _host(self, pool: str) -> HostLink:
         for link in self._inventory.links.values():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from cernvmcontroller import naming
@@ -36,6 +36,8 @@ class Workshop:
     sessions: Sessions
     poke: Callable[[str], None]
     """Has a machine looked at."""
+    going: set[str] = field(default_factory=set)
+    """Ids of the homes that are being deleted."""
 
     def domain_name(self, machine: str) -> str:
         """Return the name of a machine's domain."""

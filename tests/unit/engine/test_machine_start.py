@@ -7,7 +7,7 @@ import asyncio
 import pytest
 from scripted import ALICE, BOB, SESSION, eventually
 
-from cernvmapi.errors import Conflict, Invalid, NoRoom, NotFound
+from cernvmapi.errors import Conflict, HypervisorFailed, Invalid, NoRoom, NotFound
 from cernvmapi.models import MachineCreate, OperationStatus, Phase, Power, Session, Status
 
 
@@ -205,6 +205,34 @@ async def test_a_home_that_a_machine_has_is_not_deleted(lab):
     machine = await lab.started()
     with pytest.raises(Conflict, match="delete that one first"):
         await lab.engine.volumes.delete(ALICE, machine.home)
+
+
+async def test_a_home_that_is_being_deleted_is_given_to_no_machine(lab):
+    machine = await lab.started()
+    await lab.engine.operations.wait((await lab.engine.machines.delete(ALICE, machine.id)).id, 10)
+    lab.hypervisor.deadline = 30
+    lab.hypervisor.hang("delete_volume")
+    before = lab.hypervisor.calls.count("delete_volume")
+    deletion = asyncio.create_task(lab.engine.volumes.delete(ALICE, machine.home))
+    await eventually(lambda: lab.hypervisor.calls.count("delete_volume") > before)
+    with pytest.raises(Conflict, match="is being deleted; try again"):
+        await lab.create()
+    with pytest.raises(Conflict, match="is being deleted already"):
+        await lab.engine.volumes.delete(ALICE, machine.home)
+    lab.hypervisor.release("delete_volume")
+    await deletion
+    assert (await lab.create()).home != machine.home
+
+
+async def test_the_deletion_of_a_home_that_failed_is_repeated_or_forgotten(lab):
+    machine = await lab.started()
+    await lab.engine.operations.wait((await lab.engine.machines.delete(ALICE, machine.id)).id, 10)
+    lab.hypervisor.fail_next("delete_volume")
+    with pytest.raises(HypervisorFailed):
+        await lab.engine.volumes.delete(ALICE, machine.home)
+    assert (await lab.engine.volumes.get(machine.home)).id == machine.home
+    await lab.engine.volumes.delete(ALICE, machine.home)
+    assert {name.partition("-")[0] for name in lab.volumes()} == {"base"}
 
 
 async def test_every_change_is_told_and_every_verb_recorded(lab):
