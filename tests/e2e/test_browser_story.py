@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 from playwright.sync_api import Page, expect, sync_playwright
 from tests.e2e.conftest import ARTIFACTS
+from tests.e2e.installation import until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -126,12 +127,16 @@ class TestAPhysicistsDay:
         run_cell(page, f"print('after the {component}:', mass)")
         expect_output(page, f"after the {component}: 125.2")
 
-    def test_the_server_is_stopped_from_the_hubs_page(self, installation: Installation, page: Page) -> None:
+    def test_the_server_is_stopped_from_the_hubs_page(
+        self, installation: Installation, physicist: Person, page: Page
+    ) -> None:
         page.keyboard.press("Control+s")
         page.goto(f"{installation.settings.url}hub/home")
         page.get_by_role("button", name="Stop My Server").click()
         expect(page.get_by_role("button", name="Start My Server")).to_be_visible(timeout=PAGE)
         expect(page.get_by_role("button", name="Stop My Server")).to_be_hidden()
+        # The page says so as soon as the hub has begun to stop it.
+        until(lambda: physicist.server() is None, 120, "the server is gone")
 
     def test_the_file_is_there_with_the_next_version(
         self, installation: Installation, physicist: Person, page: Page
