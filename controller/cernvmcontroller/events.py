@@ -41,7 +41,7 @@ RESET = "reset"
 """Type of the event that says: what you know is too old to be continued, list again."""
 
 PUBLIC_TYPES = frozenset({"appliance.changed", "appliance.deleted"})
-"""Events that belong to nobody and that everybody may see."""
+"""Events that belong to nobody and that everybody may see; who serves them leaves out hidden appliances."""
 
 
 @dataclass(frozen=True)

@@ -76,6 +76,7 @@ class ChoosingSpawner(ConnectedSpawner):
             max_memory_mib=min(memory, self.mem_limit // MIB) if self.mem_limit else memory,
             appliance=self.appliance or None,
             flavor=self.flavor or None,
+            hidden=self.user.admin,
         )
 
     async def checked(self, user_options: Mapping[str, Any]) -> Choice:

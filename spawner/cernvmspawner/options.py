@@ -49,6 +49,8 @@ class Offer:
         Largest size of one's own; 0: none is offered.
     appliance, flavor
         Ids of the defaults; None: the controller's.
+    hidden
+        Whether a hidden appliance may be chosen by its id: by administrators.
     """
 
     appliances: Sequence[Appliance]
@@ -58,10 +60,15 @@ class Offer:
     max_memory_mib: int = 0
     appliance: str | None = None
     flavor: str | None = None
+    hidden: bool = False
 
     def visible_appliances(self) -> list[Appliance]:
         """Return the appliances for the page: those that can serve a notebook and are not hidden."""
         return [one for one in self.appliances if one.notebook and not one.hidden]
+
+    def appliances_to_choose(self) -> list[Appliance]:
+        """Return the appliances that may be named."""
+        return [one for one in self.appliances if one.notebook and (self.hidden or not one.hidden)]
 
     def default_appliance(self) -> Appliance | None:
         """Return what a choice without an appliance gets, if it is known."""
@@ -130,7 +137,7 @@ def _of_free_choice(options: Mapping[str, Any], offer: Offer, faults: dict[str, 
     for name in options:
         if name not in known:
             faults[str(name)] = f"There is no option {_shown(name)}{_instead(name, sorted(known))}"
-    appliance = _one_of(options, APPLIANCE, {one.id: one for one in offer.appliances if one.notebook}, faults)
+    appliance = _one_of(options, APPLIANCE, {one.id: one for one in offer.appliances_to_choose()}, faults)
     flavor = _one_of(options, FLAVOR, {one.id: one for one in offer.flavors}, faults)
     vcpus = _size(options, VCPUS, offer.max_vcpus, "vCPUs", faults)
     memory = _size(options, MEMORY, offer.max_memory_mib, "MiB of memory", faults)

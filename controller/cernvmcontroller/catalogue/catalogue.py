@@ -109,8 +109,10 @@ class Catalogue:
         try:
             return self._known[appliance_id]
         except KeyError:
+            # Users read this: a hidden one is not named.
+            offered = sorted(key for key, known in self._known.items() if not known.appliance.hidden)
             raise NotFound(
-                f"There is no appliance {appliance_id}; there are {', '.join(sorted(self._known)) or 'none'}."
+                f"There is no appliance {appliance_id}; there are {', '.join(offered) or 'none'}."
             ) from None
 
     async def image(self, appliance_id: str) -> Manifest:

@@ -52,7 +52,7 @@ def spawner_of(controller: StandIn, free_port: int) -> MakeSpawner:
         path = f"/user/{user}/" + (f"{name}/" if name else "")
         return CernVMSpawner(
             config=config,
-            user=SimpleNamespace(name=user, url=f"/user/{user}/", escaped_name=user, groups=[]),
+            user=SimpleNamespace(name=user, url=f"/user/{user}/", escaped_name=user, groups=[], admin=False),
             hub=SimpleNamespace(
                 public_host="",
                 api_url="http://127.0.0.1:8081/hub/api",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -83,6 +84,16 @@ def test_every_fault_is_named_not_only_the_first() -> None:
 
 def test_an_appliance_that_serves_no_notebook_cannot_be_chosen() -> None:
     assert "There is no appliance “tiny”" in refusal({"appliance": "tiny"})
+
+
+def test_a_hidden_appliance_is_for_administrators() -> None:
+    hidden = [msgspec.structs.replace(one, hidden=one.id == "cernvm-next") for one in APPLIANCES]
+    chosen = {"appliance": "cernvm-next", "flavor": "large"}
+    assert refusal(chosen, Offer(hidden, FLAVORS)) == (
+        "There is no appliance “cernvm-next”; did you mean cernvm?"
+    )
+    assert "cernvm-next" not in refusal({"appliance": "zzz"}, Offer(hidden, FLAVORS))
+    assert check(chosen, Offer(hidden, FLAVORS, hidden=True)).appliance == "cernvm-next"
 
 
 def test_a_size_that_is_too_small_for_the_appliance_is_refused() -> None:

@@ -72,6 +72,15 @@ async def test_a_stream_is_resumed_where_it_ended(served):
         assert [int(m.id) for m in await listener.next(1)] == ids[4:]
 
 
+async def test_administrators_only_are_told_of_hidden_appliances(served):
+    async with listening(served, "alice-read") as alice, listening(served, "carol-admin") as carol:
+        for name, hidden in (("secret", True), ("default", False)):
+            served.engine.emit("appliance.changed", f"appliance/{name}", None, {"id": name, "hidden": hidden})
+        assert ["secret" in message.data for message in await carol.next(2)] == [True, False]
+        (told,) = await alice.next(1)
+        assert "secret" not in told.data
+
+
 async def test_users_are_told_of_their_own_things_only(served):
     async with (
         listening(served, "alice-read") as alice,

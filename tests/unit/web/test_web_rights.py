@@ -166,8 +166,14 @@ async def test_hidden_appliances_are_for_administrators(served):
     async with served.http("alice-write") as http:
         assert [each["id"] for each in (await http.get("/appliances")).json()["items"]] == ["default"]
         assert (await http.get("/appliances/secret")).status_code == 404
+        hidden, unknown = [await http.post("/machines", json={"appliance": n}) for n in ("secret", "none")]
+        assert hidden.status_code == unknown.status_code == 404
+        assert hidden.json()["detail"] == "There is no appliance secret; there are default."
+        assert hidden.json()["detail"].replace("secret", "none") == unknown.json()["detail"]
+        assert (await http.post("/machines", json={"appliance": "default"})).status_code == 201
     async with served.http("carol-admin") as http:
         assert (await http.get("/appliances/secret")).status_code == 200
+        assert (await http.post("/machines", json={"appliance": "secret"})).status_code == 201
 
 
 async def test_a_revoked_token_changes_nothing_from_then_on(served):

@@ -56,6 +56,12 @@ async def follow_events(exchange: Exchange) -> Stream:
     )
 
 
+def _hidden_from(exchange: Exchange, event: Event) -> bool:
+    """Return whether the event tells of an appliance that the listener may not see in the list either."""
+    told = event.type.startswith("appliance.") and event.data.get("hidden", False)
+    return bool(told) and not exchange.who.admin
+
+
 async def _chunks(events: AsyncIterator[Event], greeting: bytes, exchange: Exchange) -> AsyncIterator[bytes]:
     services = exchange.services
     metrics: Metrics = services.metrics
@@ -72,8 +78,9 @@ async def _chunks(events: AsyncIterator[Event], greeting: bytes, exchange: Excha
             except StopAsyncIteration:
                 return
             else:
-                metrics.events.inc()
-                yield as_text(event)
+                if not _hidden_from(exchange, event):
+                    metrics.events.inc()
+                    yield as_text(event)
             if time.monotonic() - checked >= services.recheck:
                 if not await exchange.recheck():
                     return

@@ -92,9 +92,20 @@ def _owner(exchange: Exchange, request: MachineCreate) -> str | None:
     return request.owner or (who.name if who.kind is Kind.USER else None)
 
 
+async def _refuse_hidden(exchange: Exchange, appliance_id: str | None) -> None:
+    """Raise `NotFound` for an appliance that the caller's list does not have, in the same words for all."""
+    if appliance_id is None or exchange.who.admin:
+        return
+    offered = [each.id for each in await exchange.engine.catalogue.appliances() if not each.hidden]
+    if appliance_id not in offered:
+        there = ", ".join(sorted(offered)) or "none"
+        raise NotFound(f"There is no appliance {appliance_id}; there are {there}.")
+
+
 async def create_machine(exchange: Exchange) -> Reply:
     """Make a machine, or answer with the one that is there already."""
     owner = _owner(exchange, exchange.body)
+    await _refuse_hidden(exchange, exchange.body.appliance)
     request = msgspec.structs.replace(exchange.body, owner=owner)
     machine, new = await exchange.engine.machines.create(exchange.actor, request, owner)
     headers = {"Location": f"machines/{machine.id}"}
