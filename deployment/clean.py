@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from deployment import lock
@@ -19,6 +21,8 @@ if TYPE_CHECKING:
 
 DEADLINE = 120
 """Seconds for a running deployment to end."""
+LIBVIRT_LOGS = Path("/var/log/libvirt/qemu")
+"""Where libvirt keeps a log for each machine, also after the machine is gone."""
 
 
 def end(settings: Settings) -> TextIO:
@@ -42,6 +46,17 @@ def end(settings: Settings) -> TextIO:
                 os.kill(running.pid, signal.SIGTERM)
                 told = running.pid
             time.sleep(0.2)
+
+
+def remove_logs(settings: Settings) -> None:
+    """Remove libvirt's logs of this hub's machines, where this account may: they are root's."""
+    ours = re.compile(rf"{re.escape(settings.name)}-m-[a-z2-7]{{12}}\.log(\.\d+)?")
+    try:
+        for path in LIBVIRT_LOGS.iterdir():
+            if ours.fullmatch(path.name):
+                path.unlink(missing_ok=True)
+    except (FileNotFoundError, PermissionError):
+        return
 
 
 def clean(settings: Settings) -> int:
@@ -69,6 +84,7 @@ def clean(settings: Settings) -> int:
                 file=sys.stderr,
             )
             return done.returncode
+        remove_logs(settings)
         shutil.rmtree(settings.state)
     lock.of_name(settings).unlink(missing_ok=True)
     print(f"Removed: machines, volumes, pool, network and filter of {settings.name!r}, and {settings.state}.")

@@ -77,6 +77,28 @@ def test_cleaning_a_folder_that_is_not_ours_removes_nothing(
     assert "no state of CernVM Hub" in capsys.readouterr().out
 
 
+def test_cleaning_removes_libvirts_logs_of_our_machines_and_no_others(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    logs = tmp_path / "qemu"
+    monkeypatch.setattr(clean, "LIBVIRT_LOGS", logs)
+    clean.remove_logs(settings)
+    logs.mkdir()
+    ours = {f"cernvmunit-m-abcdefgh2347.log{end}" for end in ("", ".0", ".12")}
+    others = {
+        "debian.log",
+        "cernvmunit2-m-abcdefgh2347.log",
+        "my-cernvmunit-m-abcdefgh2347.log",
+        "cernvmunit-m-abcdefgh2347.log.old",
+        "cernvmunit-m-abcdefgh234.log",
+        "cernvmunit-m-ABCDEFGH2347.log",
+    }
+    for name in ours | others:
+        (logs / name).touch()
+    clean.remove_logs(settings)
+    assert {path.name for path in logs.iterdir()} == others
+
+
 def test_packages_that_cannot_be_installed_are_named_with_the_command(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
