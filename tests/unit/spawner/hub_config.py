@@ -40,13 +40,14 @@ c.JupyterHub.cleanup_servers = False
 c.JupyterHub.init_spawners_timeout = 1
 c.JupyterHub.db_url = "sqlite:///hub.sqlite"
 c.JupyterHub.internal_ssl = settings["internal_ssl"]
-c.JupyterHub.services = [{"name": "test", "api_token": settings["token"]}]
+c.JupyterHub.services = [{"name": "test", "api_token": settings["token"]}, *settings["services"]]
 c.JupyterHub.load_roles = [
     {
         "name": "test",
         "services": ["test"],
         "scopes": ["admin:users", "admin:servers", "admin:server_state", "access:servers"],
-    }
+    },
+    *settings["roles"],
 ]
 c.JupyterHub.tornado_settings = {"slow_spawn_timeout": 0}
 c.CernVMSpawner.update(settings["spawner"])

@@ -17,8 +17,11 @@ from urllib.parse import urljoin
 
 import httpx
 import pytest
+from deployment import credentials
+from deployment.settings import ROOT, Settings
 from lxml import html
 from tests.unit.spawner.controller_standin import TOKEN, StandIn
+from traitlets.config import PyFileConfigLoader
 
 from cernvmapi.models import Phase, Power, Status
 
@@ -49,6 +52,8 @@ class Hub:
             "public_port": free_port(),
             "token": HUB_TOKEN,
             "internal_ssl": internal_ssl,
+            "services": [],
+            "roles": [],
             "spawner": {
                 "controller_url": controller.url,
                 "controller_token": TOKEN,
@@ -62,7 +67,7 @@ class Hub:
         self.client: httpx.AsyncClient | None = None
 
     async def start(self) -> None:
-        with (self.folder / "log").open("ab") as log:
+        with (self.folder / "hub.log").open("ab") as log:
             self.process = await asyncio.create_subprocess_exec(
                 sys.executable,
                 "-m",
@@ -109,7 +114,7 @@ class Hub:
             await self.client.aclose()
 
     def log(self) -> str:
-        return (self.folder / "log").read_text()
+        return (self.folder / "hub.log").read_text()
 
     async def call(self, method: str, path: str, **body: Any) -> httpx.Response:
         assert self.client is not None
@@ -339,3 +344,34 @@ async def test_the_options_page_is_served_filled_by_a_link_and_sent(hub: Hub, co
         await hub.until(lambda: _gone(hub, "alice"))
         again = await person.get(f"{base}/spawn/alice")
         assert re.findall(r'value="([\w-]+)" data-title[^>]*checked', again.text) == ["cernvm", "large"]
+
+
+@pytest.fixture
+async def hub_with_culler(
+    tmp_path: Path, controller: StandIn, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[Hub]:
+    """A hub with the culler of `jupyterhub_config.py`, its command and its role, but for its patience."""
+    monkeypatch.setenv("STATE", str(tmp_path))
+    credentials.ensure(Settings.from_environment())
+    config = PyFileConfigLoader("jupyterhub_config.py", str(ROOT)).load_config().JupyterHub
+    (service,) = [one for one in config.services if one["name"] == "cernvm-culler"]
+    patience = {"--timeout=43200": "--timeout=1", "--cull-every=600": "--cull-every=1"}
+    assert patience.keys() <= set(service["command"])
+    made = Hub(tmp_path, controller, internal_ssl=True)
+    made.settings |= {
+        "services": [service | {"command": [patience.get(word, word) for word in service["command"]]}],
+        "roles": [role for role in config.load_roles if role.get("services") == ["cernvm-culler"]],
+    }
+    try:
+        await made.start()
+        yield made
+    finally:
+        await made.close()
+
+
+async def test_a_server_that_nobody_uses_is_ended(hub_with_culler: Hub, controller: StandIn) -> None:
+    await hub_with_culler.start_server("/users/alice/server")
+    await controller.until(lambda: bool(controller.machines))
+    assert await hub_with_culler.until(lambda: _gone(hub_with_culler, "alice"))
+    await controller.until(lambda: not controller.machines)
+    assert "culling server alice" in hub_with_culler.log().lower(), hub_with_culler.log()
