@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from certipy import Certipy, CertNotFoundError
 
-from deployment.settings import ROOT
+from deployment.settings import ROOT, SettingsError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from deployment.settings import Settings
 
 SERVICE = "service-cernvm"
+LAST_LINES = 20
+"""How much of a failed program's log is told."""
 
 
 @dataclass(frozen=True)
@@ -47,10 +49,15 @@ def ensure(settings: Settings) -> None:
     """Make the certificates that do not exist yet.
 
     The hub would make its own at its start, but the proxy, which it does not start, needs them earlier.
+
+    Raises
+    ------
+    SettingsError
+        When JupyterHub cannot make them, with the end of what it wrote.
     """
     parts = (("hub-internal", "hub-ca"), ("proxy-api", "proxy-api-ca"), ("proxy-client", "proxy-client-ca"))
     if not all(pair(settings, *part).certificate.exists() for part in parts):
-        subprocess.run(
+        made = subprocess.run(
             [
                 sys.executable,
                 "-m",
@@ -62,9 +69,19 @@ def ensure(settings: Settings) -> None:
             ],
             cwd=settings.state,
             env=settings.environment() | {"PATH": "/usr/bin:/bin", "PYTHONPATH": str(ROOT)},
-            check=True,
-            stdout=subprocess.DEVNULL,
+            check=False,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
         )
+        if made.returncode != 0:
+            end = "\n".join(made.stdout.splitlines()[-LAST_LINES:])
+            raise SettingsError(
+                f"JupyterHub cannot make its certificates with {settings.hub_config} "
+                f"(exit code {made.returncode}). The end of what it says:\n\n{end}"
+            )
+        sys.stderr.write(made.stdout)  # its warnings
     certipy = Certipy(store_dir=str(settings.certificates))
     try:
         certipy.store.get_record(SERVICE)

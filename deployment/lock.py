@@ -7,6 +7,8 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
+from deployment.settings import SettingsError
+
 if TYPE_CHECKING:
     from deployment.settings import Settings
 
@@ -19,18 +21,31 @@ class RunsAlready(Exception):
         self.pid = pid
 
 
+def _owner(path: Path) -> str:
+    try:
+        return path.owner()
+    except (OSError, KeyError):  # not to be seen from here, or an account without a name
+        return "somebody else"
+
+
 def take(path: Path) -> TextIO:
     """Take the lock and write this process's id into it; it is held until the file is closed.
 
     Raises
     ------
     RunsAlready
-        When somebody else holds it, another person on this machine included.
+        When somebody else holds it.
+    SettingsError
+        When it is another account's: it cannot be told from here whether they hold it.
     """
     try:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
     except PermissionError:
-        raise RunsAlready(path, None) from None  # somebody else's file
+        raise SettingsError(
+            f"{path} belongs to {_owner(path)}: a CernVM Hub with these names runs in that account, or ran "
+            "there. Choose other names for yours (STATE, HUB_NAME, PORT and SUBNET); where nothing runs any "
+            "more, that account or an administrator may remove the file."
+        ) from None
     file = os.fdopen(descriptor, "r+")
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

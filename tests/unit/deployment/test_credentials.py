@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import stat
 from typing import TYPE_CHECKING
 
 import pytest
 from deployment import certificates, component, credentials
-from deployment.settings import Settings
+from deployment.settings import Settings, SettingsError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -75,3 +76,13 @@ def test_certificates_are_made_before_the_hub_starts(settings: Settings) -> None
     made = own.certificate.read_bytes()
     certificates.ensure(settings)
     assert own.certificate.read_bytes() == made
+
+
+def test_certificates_that_cannot_be_made_are_said_with_the_reason(
+    settings: Settings, tmp_path: Path
+) -> None:
+    settings.state.mkdir()
+    broken = tmp_path / "broken_config.py"
+    broken.write_text("raise RuntimeError('this site is not ready')\n")
+    with pytest.raises(SettingsError, match=r"cannot make its certificates(.|\n)*this site is not ready"):
+        certificates.ensure(dataclasses.replace(settings, hub_config=broken))

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from deployment import clean, debian, lock, run, supervision
-from deployment.settings import Settings
+from deployment.settings import Settings, SettingsError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -45,6 +45,19 @@ def test_a_lock_names_its_holder(settings: Settings) -> None:
 def test_a_lock_is_free_when_its_holder_has_ended(settings: Settings) -> None:
     lock.take(lock.of_state(settings)).close()
     lock.take(lock.of_state(settings)).close()
+
+
+def test_a_lock_of_another_account_is_not_taken_for_a_running_deployment(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(*_arguments: object) -> int:
+        raise PermissionError
+
+    lock.of_state(settings).touch()
+    monkeypatch.setattr(lock.os, "open", refused)
+    monkeypatch.setattr(lock.Path, "owner", lambda _path: "alice")
+    with pytest.raises(SettingsError, match=r"run\.lock belongs to alice(.|\n)*may remove the file"):
+        lock.take(lock.of_state(settings))
 
 
 def test_a_taken_port_is_named_with_the_way_out(settings: Settings) -> None:
