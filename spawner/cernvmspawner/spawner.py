@@ -47,14 +47,15 @@ class CernVMSpawner(ChoosingSpawner, EquippingSpawner, Spawner):  # type: ignore
         self._begun = self._starting = True
         self._machine = self._sent = self._obtaining = None
         self._placed.clear()
+        # Before JupyterHub's own deadline, which could not say how far it came.
+        patience = max(self.start_timeout - LAST_WORDS, self.start_timeout / 2)
         try:
             try:
-                # Before JupyterHub's own deadline, which could not say how far it came.
-                async with asyncio.timeout(max(self.start_timeout - LAST_WORDS, self.start_timeout / 2)):
+                async with asyncio.timeout(patience):
                     return await self._start(self.watcher)
             except TimeoutError as error:
                 raise StartFailed(
-                    f"The machine did not get ready in time ({self.start_timeout} seconds). {self._how_far()}"
+                    f"The machine did not get ready in time ({patience:g} seconds). {self._how_far()}"
                 ) from error
         except CernVMError as error:
             raise await self._not_started(error) from error

@@ -267,8 +267,8 @@ async def test_a_start_that_takes_too_long_says_how_far_it_came(
     controller: StandIn, spawner_of: MakeSpawner
 ) -> None:
     controller.hold_at = Phase.BOOT
-    spawner = spawner_of(settings={"start_timeout": 2})
-    with pytest.raises(ServerNotStarted, match=r"in time \(2 seconds\).*The machine boots"):
+    spawner = spawner_of(settings={"start_timeout": 3})
+    with pytest.raises(ServerNotStarted, match=r"in time \(1.5 seconds\).*The machine boots"):
         await started(spawner)
 
 
