@@ -19,9 +19,10 @@ from jupyterhub.services.auth import HubOAuth
 from traitlets import Bool, Dict, Enum, Float, Integer, List, Tuple, Unicode, default
 from traitlets.config import Application, catch_config_error
 
-from cernvmapi.errors import CernVMError
+from cernvmapi.errors import CernVMError, Invalid
 from cernvmcontroller import naming
 from cernvmcontroller.catalogue import DEFAULT_FLAVORS, Catalogue, load_flavors, load_manifest
+from cernvmcontroller.context import refuse_secrets
 from cernvmcontroller.hypervisor import open_hypervisor
 from cernvmcontroller.hypervisor.interface import FilterSpec, NetworkSpec, PoolSpec
 from cernvmcontroller.inventory import HostSpec, Inventory, load_hosts
@@ -376,7 +377,17 @@ class CernVMController(Application):
         return load_hosts(self.hosts, pool=pool, network=network, filter_=filter_)
 
     def settings(self) -> Settings:
-        """Return what the engine is told."""
+        """Return what the engine is told.
+
+        Raises
+        ------
+        StateError
+            The context of the site cannot be given to machines.
+        """
+        try:
+            refuse_secrets(self.context, "c.CernVMController.context")
+        except Invalid as error:
+            raise StateError(error.detail) from None
         return Settings(
             hub_name=self.hub_name,
             boot_timeout=self.boot_timeout,

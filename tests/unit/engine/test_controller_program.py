@@ -66,6 +66,14 @@ def test_a_secret_that_others_may_read_is_refused(tmp_path):
     assert read_secret(secret) == "x"
 
 
+def test_a_secret_in_the_sites_context_is_refused_before_a_machine_starts(tmp_path):
+    program = app(tmp_path, context={"write_files": [{"path": "/etc/x", "api_token": "hush"}]})
+    with pytest.raises(StateError, match=r"context\.write_files\.api_token looks like") as caught:
+        program.settings()
+    assert "hush" not in str(caught.value)
+    assert app(tmp_path, context={"timezone": "UTC"}).settings().context == {"timezone": "UTC"}
+
+
 def test_a_configuration_is_generated(tmp_path, capsys):
     path = tmp_path / "new.py"
     main(["--generate-config", "--config", str(path)])
