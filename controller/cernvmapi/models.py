@@ -185,6 +185,7 @@ class MachineCreate(Received, frozen=True, kw_only=True):
     memory_mib: Annotated[int, Meta(ge=64, le=8 * 1024 * 1024)] | None = None
     host: Slug | None = None
     cluster: Slug | None = None
+    """Only hosts of this cluster; clusters come with hosts in them. No host is in one yet: `NoRoom`."""
     home: bool = False
     """Attach the home volume of (owner, server_name), made when there is none."""
     home_mib: Annotated[int, Meta(ge=64, le=1024 * 1024 * 1024)] | None = None

@@ -105,6 +105,17 @@ def test_every_option_says_what_it_does():
     assert list(options_without_help()) == []
 
 
+def test_prose_is_read_without_scrolling(root):
+    long = [
+        f"{page.relative_to(root)}:{number}"
+        for page in [*(root / "docs").rglob("*.md"), root / "README.md", root / "CHANGELOG.md"]
+        if not {"generated", "_build"} & set(page.parts)
+        for number, line in enumerate(page.read_text().splitlines(), 1)
+        if len(line) > 120 and not line.startswith("|")  # a row of a table is one line
+    ]
+    assert long == []
+
+
 def test_the_documentation_builds_without_a_warning(root, tmp_path):
     built = subprocess.run(
         [
