@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from ipaddress import IPv4Network
 from typing import TYPE_CHECKING, ClassVar
 
-from cernvmapi.errors import Conflict, ProtocolMismatch, StartFailed
+from cernvmapi.errors import Conflict, NotFound, ProtocolMismatch, StartFailed
 from cernvmapi.models import OperationStatus, Phase, Power, Status, Target, VolumeKind
 from cernvmcontroller import naming
 from cernvmcontroller.context import NetworkIdentity, compose, seed_image
@@ -80,7 +80,12 @@ class Start:
     # --- steps: what the machine is made of ---
 
     async def _base(self) -> None:
-        manifest = self.shop.catalogue.choose(self.row.appliance)
+        try:
+            manifest = self.shop.catalogue.choose(self.row.appliance)
+        except NotFound:
+            if await self.hypervisor.volume(self.pool, naming.disk_volume(self.row.id)) is None:
+                raise
+            return  # the appliance is offered no more, but the machine has its disk, on a base of its own
         upload = self.shop.uploads.base(
             self.host, manifest, lambda: self.shop.catalogue.image(self.row.appliance)
         )
@@ -89,8 +94,7 @@ class Start:
     async def _disk(self) -> None:
         name = naming.disk_volume(self.row.id)
         await self._remember(VolumeKind.DISK, name, self.row.disk_mib)
-        assert self.base is not None
-        capacity = max(self.row.disk_mib * _MIB, self.base.capacity)
+        capacity = max(self.row.disk_mib * _MIB, self.base.capacity if self.base else 0)
         self.disk = await self.hypervisor.create_volume(
             self.pool, name, capacity=capacity, format="qcow2", backing=self.base, backing_format="qcow2"
         )
@@ -130,7 +134,7 @@ class Start:
             )
 
     async def _seed(self) -> None:
-        dialects = self.shop.catalogue.choose(self.row.appliance).appliance.context
+        dialects = (await self.shop.catalogue.appliance(self.row.appliance)).context
         if not dialects:
             return
         network = self.host.spec.network
@@ -156,10 +160,9 @@ class Start:
         async with self.shop.ledger.change(row.id, status=Status.STARTING) as (_, current):
             current.acceleration = acceleration
         assert self.disk is not None
-        assert self.base is not None
-        appliance = self.shop.catalogue.choose(row.appliance).appliance
-        # A disk that was made before stays on its own base, whatever the appliance's image is by now.
-        base = self.disk.backing or self.base.path
+        # Machines outlive their appliances: what was taken out of the configuration is still listed.
+        appliance = await self.shop.catalogue.appliance(row.appliance)
+        base = self.disk.backing or (self.base.path if self.base else None)
         spec = DomainSpec(
             name=self.shop.domain_name(row.id),
             uuid=row.uuid,
@@ -182,7 +185,7 @@ class Start:
             domain_type=acceleration,
             vcpus=row.vcpus,
             memory_mib=row.memory_mib,
-            root=VolumeRef(self.disk.path, "qcow2", ((base, "qcow2"),)),
+            root=VolumeRef(self.disk.path, "qcow2", ((base, "qcow2"),) if base else ()),
             network=self.host.spec.network.name,
             mac=row.mac or "",
             address=row.address or "",

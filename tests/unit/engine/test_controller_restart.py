@@ -8,6 +8,7 @@ import json
 import pytest
 from scripted import ALICE, BOB, SESSION, eventually
 
+from cernvmapi.errors import NotFound
 from cernvmapi.models import OperationStatus, Power, Session, Status, VolumeKind
 
 STEPS = [
@@ -157,6 +158,19 @@ async def test_a_disk_stays_on_its_base_when_the_appliance_was_built_anew(lab):
 def base_of(lab, machine):
     [path] = [path for path in lab.host.domains[machine.uuid].sources()["file"] if "/base-" in path]
     return path
+
+
+async def test_machines_outlive_their_appliance(lab):
+    machine = await lab.started()
+    await lab.engine.operations.wait((await lab.engine.machines.shutdown(ALICE, machine.id)).id, 10)
+    base = base_of(lab, machine)
+    lab.manifest = lab._manifest("pear")
+    engine = await lab.restart()
+    operation = await engine.machines.start(ALICE, machine.id, SESSION)
+    assert (await engine.operations.wait(operation.id, 10)).status == OperationStatus.SUCCEEDED
+    assert base_of(lab, machine) == base
+    with pytest.raises(NotFound):
+        await lab.create(server_name="new", appliance="apple")
 
 
 async def test_a_lost_database_is_rebuilt(lab):
