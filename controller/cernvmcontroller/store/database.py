@@ -6,12 +6,16 @@ On both a read sees one moment from its first query to its last, and a write exc
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import os
+import sqlite3
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Connection, event, make_url, text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+from sqlalchemy.util.concurrency import in_greenlet
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import URL
@@ -96,6 +100,7 @@ def _sqlite(url: URL) -> AsyncEngine:
     engine = create_async_engine(url.set(drivername="sqlite+aiosqlite"))
     event.listen(engine.sync_engine, "connect", _configure)
     event.listen(engine.sync_engine, "begin", _begin)
+    event.listen(engine.sync_engine, "invalidate", _undo)
     return engine
 
 
@@ -114,3 +119,16 @@ def _begin(connection: Connection) -> None:
     # A deferred transaction that reads first and writes later fails at once when somebody wrote in between.
     write = connection.get_execution_options().get(_WRITE, False)
     connection.exec_driver_sql("BEGIN IMMEDIATE" if write else "BEGIN")
+
+
+def _undo(connection: Any, record: Any, error: BaseException | None) -> None:
+    """End the transaction of a connection that is thrown away, as where a write is cancelled.
+
+    Closing is not enough: SQLite keeps a closed connection, and its lock, as long as one of its cursors is
+    referred to, which a traceback may do until the garbage is collected.
+    """
+    del record, error
+    if in_greenlet():
+        # Cancelled once more: the rollback is queued before the closing, and the first one goes on.
+        with contextlib.suppress(asyncio.CancelledError, sqlite3.Error, ValueError):
+            connection.rollback()

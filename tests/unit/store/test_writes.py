@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import sqlite3
 from typing import TYPE_CHECKING
 
 import pytest
@@ -15,6 +17,8 @@ from cernvmcontroller.store.audit import AuditQuery
 from cernvmcontroller.store.tables import EventRow, MetaRow
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from cernvmapi.models import Event
 
 
@@ -166,6 +170,33 @@ async def test_a_request_cancelled_before_it_commits_leaves_nothing_and_lets_oth
         await machines.add(tx, machine("m-2"))
     async with store.read() as session:
         assert await machines.all_ids(session) == ["m-2"]
+
+
+async def test_a_write_that_is_broken_off_locks_nobody_out_whoever_still_holds_its_cursor(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "controller.sqlite"
+    store = await Store.open(f"sqlite+aiosqlite:///{path}", HUB)
+
+    held = []
+
+    async def broken_off() -> None:
+        async with store.write(ALICE, "machine.create", "machine/m-1") as tx:
+            connection = await tx.session.connection()
+            driver = (await connection.get_raw_connection()).driver_connection
+            assert driver is not None
+            # As the traceback of a cancelled query holds it: a result that is not read to its end.
+            held.append(await driver.execute("SELECT 1 UNION SELECT 2"))
+            await connection.invalidate()
+            raise asyncio.CancelledError
+
+    with pytest.raises(asyncio.CancelledError):
+        await broken_off()
+    with contextlib.closing(sqlite3.connect(path, timeout=0, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        other.execute("ROLLBACK")
+    held.clear()
+    await store.close()
 
 
 async def test_subscribers_learn_of_a_commit_whose_answer_was_lost(store: Store) -> None:
