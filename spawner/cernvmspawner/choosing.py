@@ -77,6 +77,7 @@ class ChoosingSpawner(ConnectedSpawner):
             appliance=self.appliance or None,
             flavor=self.flavor or None,
             hidden=self.user.admin,
+            kept=frozenset(one.appliance for one in self.watcher.serving(*self._key)),
         )
 
     async def checked(self, user_options: Mapping[str, Any]) -> Choice:

@@ -51,6 +51,8 @@ class Offer:
         Ids of the defaults; None: the controller's.
     hidden
         Whether a hidden appliance may be chosen by its id: by administrators.
+    kept
+        Ids of the appliances that the server's machine already has: hidden meanwhile, they stay to be chosen.
     """
 
     appliances: Sequence[Appliance]
@@ -61,14 +63,15 @@ class Offer:
     appliance: str | None = None
     flavor: str | None = None
     hidden: bool = False
+    kept: frozenset[str] = frozenset()
 
     def visible_appliances(self) -> list[Appliance]:
-        """Return the appliances for the page: those that can serve a notebook and are not hidden."""
-        return [one for one in self.appliances if one.notebook and not one.hidden]
+        """Return the appliances for the page: those that can serve a notebook and are not hidden, or kept."""
+        return [one for one in self.appliances if one.notebook and (not one.hidden or one.id in self.kept)]
 
     def appliances_to_choose(self) -> list[Appliance]:
         """Return the appliances that may be named."""
-        return [one for one in self.appliances if one.notebook and (self.hidden or not one.hidden)]
+        return [one for one in self.appliances if one.notebook] if self.hidden else self.visible_appliances()
 
     def default_appliance(self) -> Appliance | None:
         """Return what a choice without an appliance gets, if it is known."""

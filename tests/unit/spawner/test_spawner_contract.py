@@ -7,6 +7,7 @@ import json
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 import pytest
 from certipy.certipy import Certipy
 from cryptography import x509
@@ -164,6 +165,24 @@ async def test_a_machine_can_be_kept_for_the_next_start(controller: StandIn, spa
     kept = controller.only().id
     await started(spawner_of(settings={"remove": False}))
     assert controller.only().id == kept
+
+
+async def test_a_kept_machine_starts_again_although_its_appliance_is_hidden_now(
+    controller: StandIn, spawner_of: MakeSpawner
+) -> None:
+    chosen = {"appliance": "cernvm-next", "flavor": "large"}
+    spawner = spawner_of(settings={"remove": False})
+    await started(spawner, chosen)
+    await spawner.stop()
+    kept = controller.only().id
+    controller.appliances = [
+        msgspec.structs.replace(one, hidden=one.hidden or one.id == "cernvm-next")
+        for one in controller.appliances
+    ]
+    await started(spawner, chosen)
+    assert controller.only().id == kept
+    with pytest.raises(ServerNotStarted, match="There is no appliance “cernvm-next”"):
+        await started(spawner_of("bob"), chosen)
 
 
 async def test_another_appliance_replaces_the_machine_that_was_kept(
