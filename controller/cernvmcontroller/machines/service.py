@@ -104,6 +104,7 @@ class Machines:
         """Begin a start; where one runs already, return its operation."""
         async with self._store.write(actor, "machine.start", f"machine/{machine_id}") as tx:
             row = await machines.get(tx.session, machine_id)
+            tx.details["owner"] = row.owner
             _refuse_session(row, session)
             operation = await self._start(tx, row, session)
             answer = operations.to_model(operation)
@@ -149,6 +150,7 @@ class Machines:
     async def _end(self, actor: Actor, machine_id: str, action: Action) -> Operation:
         async with self._store.write(actor, f"machine.{action.value}", f"machine/{machine_id}") as tx:
             row = await machines.get(tx.session, machine_id)
+            tx.details["owner"] = row.owner
             answer = operations.to_model(await verbs.stop(tx, row, action))
         if answer.status is OperationStatus.RUNNING:
             self._interrupt(machine_id)
@@ -157,14 +159,18 @@ class Machines:
     async def reboot(self, actor: Actor, machine_id: str) -> Operation:
         """Begin a reboot."""
         async with self._store.write(actor, "machine.reboot", f"machine/{machine_id}") as tx:
-            answer = operations.to_model(await verbs.reboot(tx, await machines.get(tx.session, machine_id)))
+            row = await machines.get(tx.session, machine_id)
+            tx.details["owner"] = row.owner
+            answer = operations.to_model(await verbs.reboot(tx, row))
         self._interrupt(machine_id)
         return answer
 
     async def delete(self, actor: Actor, machine_id: str) -> Operation:
         """Begin to remove the machine and its disk; the home stays."""
         async with self._store.write(actor, "machine.delete", f"machine/{machine_id}") as tx:
-            answer = operations.to_model(await verbs.delete(tx, await machines.get(tx.session, machine_id)))
+            row = await machines.get(tx.session, machine_id)
+            tx.details["owner"] = row.owner
+            answer = operations.to_model(await verbs.delete(tx, row))
         self._interrupt(machine_id)
         return answer
 

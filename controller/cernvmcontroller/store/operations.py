@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import select
+from sqlalchemy import delete, select
 
 from cernvmapi.models import Operation, OperationStatus, Problem
 from cernvmcontroller.store.lookup import model, one
@@ -147,6 +147,12 @@ async def finish(
             row.progress = 100
         await _tell(tx, row)
     return row
+
+
+async def prune(session: AsyncSession, *, days: float) -> None:
+    """Throw away the operations that ended longer ago than that."""
+    before = datetime.now(UTC) - timedelta(days=days)
+    await session.execute(delete(OperationRow).where(OperationRow.finished < before))
 
 
 async def _own(tx: Transaction, operation: OperationRow | str) -> OperationRow:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Self
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from cernvmcontroller.events import EventLog
-from cernvmcontroller.store import journal
+from cernvmcontroller.store import journal, operations
 from cernvmcontroller.store.database import Database, StoreError
 from cernvmcontroller.store.migrations import upgrade
 from cernvmcontroller.store.tables import AuditRow, MetaRow
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 EVENTS_KEPT = 100_000
 EVENT_DAYS = 7
+OPERATION_DAYS = 30
 
 
 class Store:
@@ -131,10 +132,10 @@ class Store:
             try:
                 async with AsyncSession(self._database.writing, expire_on_commit=False) as session:
                     await self._database.exclude(await session.connection())
-                    tx = Transaction(session, actor)
+                    tx = Transaction(session, actor, details=dict(details or {}))
                     yield tx
                     if audit:
-                        session.add(_record(actor, action, subject, outcome, details))
+                        session.add(_record(actor, action, subject, outcome, tx.details))
                     await _to_the_end(self._commit(tx))
             finally:
                 self._writer = None
@@ -158,14 +159,16 @@ class Store:
             return
 
     async def prune(self, *, keep: int = EVENTS_KEPT, days: float = EVENT_DAYS) -> int:
-        """Throw away events that are older than `days` or more than `keep`; return how many went."""
+        """Throw away events that are older than `days` or more than `keep`; return how many went.
+
+        Operations that ended `OPERATION_DAYS` ago go too; the audit record stays.
+        """
         async with self.write(Actor.system(), "events.prune", "events", audit=False) as tx:
+            await operations.prune(tx.session, days=OPERATION_DAYS)
             return await journal.prune(tx.session, keep=keep, days=days)
 
 
-def _record(
-    actor: Actor, action: str, subject: str, outcome: str, details: dict[str, Any] | None
-) -> AuditRow:
+def _record(actor: Actor, action: str, subject: str, outcome: str, details: dict[str, Any]) -> AuditRow:
     return AuditRow(
         actor=actor.name,
         action=action,
@@ -173,7 +176,7 @@ def _record(
         outcome=outcome,
         address=actor.address,
         request_id=actor.request_id,
-        details=details or {},
+        details=details,
     )
 
 

@@ -53,6 +53,8 @@ class Transaction:
     actor: Actor
     events: list[EventRow] = field(default_factory=list)
     """Emitted so far, in their order."""
+    details: dict[str, Any] = field(default_factory=dict)
+    """What else the audit record shall say; no secrets."""
 
     def emit(
         self,

@@ -254,6 +254,7 @@ async def test_every_change_is_told_and_every_verb_recorded(lab):
         "machine.start",
         "machine.delete",
     ]
+    assert {record.details["owner"] for record in audit.items} == {"alice"}
 
 
 async def test_the_console_is_kept(lab):

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
+
 import pytest
 from tests.unit.store.samples import ALICE, HUB
 
 from cernvmapi.errors import NotFound
 from cernvmapi.models import OperationStatus, Problem
-from cernvmcontroller.store import Store, operations
+from cernvmcontroller.store import Store, audit, operations
 from cernvmcontroller.store.operations import OperationQuery
 
 
@@ -83,3 +85,18 @@ async def test_operations_are_listed_newest_first(store: Store) -> None:
         assert [row.id for row in (await operations.page(session, running)).rows] == ["o-2", "o-0"]
         with pytest.raises(NotFound, match="no operation 'o-9'"):
             await operations.get(session, "o-9")
+
+
+async def test_operations_that_ended_long_ago_are_thrown_away_and_their_record_stays(store: Store) -> None:
+    for id_ in ("o-old", "o-new", "o-running"):
+        await begin(store, id_)
+    async with store.write(ALICE, "machine.step", "machine/m-1", audit=False) as tx:
+        (await operations.finish(tx, "o-old", OperationStatus.SUCCEEDED)).finished = datetime.now(
+            UTC
+        ) - timedelta(days=31)
+        await operations.finish(tx, "o-new", OperationStatus.FAILED)
+    await store.prune()
+    async with store.read() as session:
+        found = await operations.page(session, OperationQuery())
+        assert {row.id for row in found.rows} == {"o-new", "o-running"}
+        assert (await audit.page(session, audit.AuditQuery(action="machine.start"))).total == 3
