@@ -44,6 +44,10 @@ def page() -> Iterator[Page]:
         browser = playwright.chromium.launch(executable_path=str(executable), args=QUIET)
         made = browser.new_page(viewport={"width": 1280, "height": 900})
         made.set_default_timeout(60_000)
+        # A listing fails in JupyterLab when the hub is away, or a file gets another name while it is listed;
+        # it says so in a dialog. A person closes that and goes on.
+        told = made.locator(".jp-Dialog", has_text=re.compile("not found|Error"))
+        made.add_locator_handler(told, told.locator("button.jp-Dialog-button").last.click)
         yield made
         browser.close()
 
