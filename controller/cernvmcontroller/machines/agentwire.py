@@ -6,14 +6,19 @@ Pure: bytes in, checked messages out. See docs for the protocol's description; t
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta, Struct
 
+if TYPE_CHECKING:
+    from cernvmapi.models import Session
+
 PROTOCOL = 1
 MAX_LINE = 1024 * 1024
 """Bytes of one line; the guest's side refuses longer ones too."""
+ENVELOPE = 1024
+"""Bytes that a session's message has at most beside the session itself: ids and names, all of them ours."""
 
 Id = Annotated[str, Meta(max_length=64)]
 Short = Annotated[str, Meta(max_length=1024)]
@@ -124,3 +129,8 @@ def decode(line: bytes) -> Message | Garbage:
 def encode(kind: Literal["welcome", "query", "session", "stop", "clock"], **fields: Any) -> bytes:
     """Return a message of the controller's as a line."""
     return msgspec.json.encode({"type": kind, **fields}) + b"\n"
+
+
+def fits(session: Session) -> bool:
+    """Return whether a session can be told to an agent in one line."""
+    return len(msgspec.json.encode(session)) + ENVELOPE <= MAX_LINE

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from cernvmapi.errors import Conflict, Invalid, NotFound
+from cernvmapi.errors import Conflict, Invalid, NotFound, TooLarge
 from cernvmapi.models import (
     Console,
     Machine,
@@ -15,7 +15,7 @@ from cernvmapi.models import (
     Session,
     Status,
 )
-from cernvmcontroller.machines import verbs
+from cernvmcontroller.machines import agentwire, verbs
 from cernvmcontroller.machines.actions import Action, check
 from cernvmcontroller.machines.birth import Birth
 from cernvmcontroller.machines.ledger import changed, to_model
@@ -205,3 +205,8 @@ class Machines:
 def _refuse_session(row: MachineRow, session: Session | None) -> None:
     if session is not None and not row.notebook:
         raise Invalid("The machine serves no notebook: it has no use for a session.")
+    if session is not None and not agentwire.fits(session):
+        raise TooLarge(
+            f"The session is larger than the {agentwire.MAX_LINE // 1024} KiB that a machine's agent takes; "
+            "send it with a smaller environment or smaller files."
+        )

@@ -39,8 +39,9 @@ async def look(shop: Workshop, row: MachineRow) -> None:
     if state is None or state.power is Power.OFF:
         await _ended(shop, row, state)
         return
-    async with shop.ledger.change(row.id, status=Status.RUNNING) as (_, current):
-        current.power, current.unknown_since, current.attempts = state.power, None, 0
+    if (row.power, row.unknown_since, row.attempts) != (state.power, None, 0):
+        async with shop.ledger.change(row.id, status=Status.RUNNING) as (_, current):
+            current.power, current.unknown_since, current.attempts = state.power, None, 0
     link = shop.follow(row, host)
     if link is not None and row.notebook and link.connected:
         await _listen(shop, row, link)
@@ -99,11 +100,17 @@ async def _listen(shop: Workshop, row: MachineRow, link: AgentLink) -> None:
             return
         async with shop.ledger.change(row.id, status=Status.RUNNING) as (_, current):
             current.session_id, current.port, current.awaiting_session = held.id, held.session.port, False
-    elif held is None:
+    elif held is None and _its_session(row, link) != (row.session_id, row.awaiting_session):
         async with shop.ledger.change(row.id, status=Status.RUNNING) as (_, current):
-            if current.session_id is None and link.state == "ready":
-                current.session_id = link.session  # found again after the database was lost
-            current.awaiting_session = link.session is None or link.session != current.session_id
+            current.session_id, current.awaiting_session = _its_session(current, link)
+
+
+def _its_session(row: MachineRow, link: AgentLink) -> tuple[str | None, bool]:
+    """Return the id of the session that a machine has, and whether it waits for one."""
+    known = row.session_id
+    if known is None and link.state == "ready":
+        known = link.session  # found again after the database was lost
+    return known, link.session is None or link.session != known
 
 
 async def _server_ended(shop: Workshop, row: MachineRow, link: AgentLink) -> None:

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import asyncio
 
+import msgspec
 import pytest
 from scripted import ALICE, BOB, SESSION, eventually
 
-from cernvmapi.errors import Conflict, HypervisorFailed, Invalid, NoRoom, NotFound
+from cernvmapi.errors import Conflict, HypervisorFailed, Invalid, NoRoom, NotFound, TooLarge
 from cernvmapi.models import MachineCreate, OperationStatus, Phase, Power, Session, Status
+from cernvmcontroller import naming
+from cernvmcontroller.machines import agentwire
+from cernvmcontroller.store import Store
 
 
 async def test_a_machine_starts_and_is_ready(lab):
@@ -267,3 +271,48 @@ async def test_the_console_is_kept(lab):
         return (await lab.engine.machines.console(machine.id)).text == "Booting red\nlogin: "
 
     await eventually(there)
+
+
+async def test_a_session_that_no_agent_takes_is_refused_before_anything_is_done(lab):
+    machine = await lab.create()
+    large = Session(env={"LARGE": "x" * agentwire.MAX_LINE})
+    with pytest.raises(TooLarge, match="smaller environment"):
+        await lab.engine.machines.start(ALICE, machine.id, large)
+    assert (await lab.engine.machines.get(machine.id)).status == Status.PENDING
+
+
+def test_a_session_that_is_taken_fits_into_one_line():
+    room = agentwire.MAX_LINE - agentwire.ENVELOPE - len(msgspec.json.encode(Session(env={"LARGE": ""})))
+    session = Session(env={"LARGE": "x" * room})
+    assert agentwire.fits(session)
+    assert not agentwire.fits(Session(env={"LARGE": "x" * (room + 1)}))
+    line = agentwire.encode(
+        "session",
+        id=2**53,
+        session=naming.new_id("s"),
+        port=session.port,
+        command=session.command,
+        env=session.env,
+        files=session.files,
+        home={"serial": "home", "mount": "/home/cernvm"},
+        wait_for_context=False,
+    )
+    assert len(line) <= agentwire.MAX_LINE
+
+
+async def test_looking_at_a_machine_that_is_well_writes_nothing(lab, monkeypatch):
+    machine = await lab.started()
+    await lab.engine.reconciler.quiet()
+    written = []
+    write = Store.write
+
+    def counted(store, actor, action, *args, **options):
+        written.append(action)
+        return write(store, actor, action, *args, **options)
+
+    monkeypatch.setattr(Store, "write", counted)
+    looked = lab.hypervisor.calls.count("domain")
+    lab.engine.reconciler.poke(machine.id)
+    await lab.engine.reconciler.quiet()
+    assert lab.hypervisor.calls.count("domain") > looked
+    assert written == []
