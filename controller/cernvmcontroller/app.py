@@ -1,6 +1,6 @@
 """The controller as a program: its options, its start and its end.
 
-``cernvm-controller`` runs it; ``cernvm-controller clean`` removes all that it made on the hosts.
+``cernvm-controller`` runs it; what else it can do is in `cernvmcontroller.commands`.
 """
 
 from __future__ import annotations
@@ -20,18 +20,17 @@ from traitlets import Bool, Dict, Enum, Float, Integer, List, Tuple, Unicode, de
 from traitlets.config import Application, catch_config_error
 
 from cernvmapi.errors import CernVMError, Invalid
-from cernvmcontroller import naming
 from cernvmcontroller.catalogue import DEFAULT_FLAVORS, Catalogue, load_flavors, load_manifest
+from cernvmcontroller.commands import COMMANDS
 from cernvmcontroller.context import refuse_secrets
 from cernvmcontroller.hypervisor import open_hypervisor
 from cernvmcontroller.hypervisor.interface import FilterSpec, NetworkSpec, PoolSpec
 from cernvmcontroller.inventory import HostSpec, Inventory, load_hosts
 from cernvmcontroller.inventory.localaddresses import is_ours, local_addresses
-from cernvmcontroller.machines.cleaning import clean_host
 from cernvmcontroller.machines.engine import Engine
 from cernvmcontroller.machines.settings import Settings
 from cernvmcontroller.placement import Overcommit
-from cernvmcontroller.statedir import StateError, hub_id, known_hub_id, read_secret, take_lock
+from cernvmcontroller.statedir import StateError, hub_id, read_secret, take_lock
 from cernvmcontroller.store import Store, StoreError
 from cernvmcontroller.tasks import end
 from cernvmcontroller.web.logs import configure, logger
@@ -201,6 +200,7 @@ class CernVMController(Application):
         help="Write a configuration file with all options and end.",
     ).tag(config=True)
 
+    subcommands: ClassVar[dict[str, Any]] = COMMANDS  # type: ignore[misc]
     aliases: ClassVar[dict[str, str]] = {  # type: ignore[misc]
         "config": "CernVMController.config_file",
         "f": "CernVMController.config_file",
@@ -246,7 +246,7 @@ class CernVMController(Application):
     def initialize(self, argv: list[str] | None = None) -> None:
         """Read command line and configuration file."""
         self.parse_command_line(argv)
-        if self.generate_config:
+        if self.subapp is not None or self.generate_config:
             return
         path = Path(self.config_file)
         given = "config_file" in self.cli_config.get("CernVMController", {})
@@ -260,14 +260,18 @@ class CernVMController(Application):
     def start(self) -> None:
         """Run until told to end, or do what the command line asks for instead."""
         super().start()
+        if self.subapp is not None:
+            return
         if self.generate_config:
             self._write_config()
-        elif self.extra_args[:1] == ["clean"]:
-            asyncio.run(self.clean())
         elif self.extra_args:
-            raise StateError(f"There is no command {self.extra_args[0]}; there is clean.")
+            raise StateError(f"There is no command {self.extra_args[0]}; there are: {', '.join(COMMANDS)}.")
         else:
-            asyncio.run(self.serve())
+            asyncio.run(self.run())
+
+    async def run(self) -> None:
+        """Do what the program is for; a command does something else here."""
+        await self.serve()
 
     def _write_config(self) -> None:
         path = Path(self.config_file)
@@ -402,42 +406,6 @@ class CernVMController(Application):
             layer=Path(self.layer) if self.layer else None,
             context=dict(self.context),
         )
-
-    # --- clean ---
-
-    async def clean(self) -> None:
-        """Remove all that this hub made on its hosts: machines, homes, volumes, pool, network and filter.
-
-        Raises
-        ------
-        StateError
-            A host could not be cleaned; the others were.
-        """
-        with take_lock(self.state / "controller.lock"):
-            identity = known_hub_id(Path(self.hub_id_file))
-            known = self._uploads()
-            failed = []
-            for spec in self.host_specs():
-                hypervisor = open_hypervisor(spec.uri)
-                try:
-                    await hypervisor.open()
-                    await clean_host(hypervisor, spec, self.hub_name, identity, known)
-                except CernVMError as error:
-                    failed.append(f"{spec.name}: {error.detail}")
-                finally:
-                    await hypervisor.close()
-        if failed:
-            raise StateError("Not everything could be removed. " + " ".join(failed))
-
-    def _uploads(self) -> list[str]:
-        """Return the names of what may be on a host unfinished."""
-        found = []
-        for path in self.appliances:
-            try:
-                found.append(naming.base_volume(load_manifest(Path(path)).appliance.sha256))
-            except CernVMError as error:
-                log.warning("manifest not read", reason=error.detail)
-        return found
 
 
 def main(argv: Sequence[str] | None = None) -> None:

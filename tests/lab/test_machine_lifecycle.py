@@ -15,6 +15,7 @@ import pytest
 from cernvmapi.errors import Busy, NotFound
 from cernvmapi.models import MachineCreate, OperationStatus, Phase, Power, Session, Status
 from cernvmcontroller.app import CernVMController
+from cernvmcontroller.commands.clean import Clean
 from cernvmcontroller.store import Actor
 
 if TYPE_CHECKING:
@@ -40,23 +41,27 @@ def tiny() -> str:
 
 
 @pytest.fixture
-async def program(tmp_path, tiny):
+def options(tmp_path, tiny):
+    return {
+        "state_dir": str(tmp_path),
+        "hub_name": HUB,
+        "subnet": "10.97.64.0/24",
+        "hosts": HOSTS,
+        "appliances": [tiny],
+        "default_appliance": "tiny",
+        "probe_image": tiny,
+        "flavors": [{"id": "tiny", "title": "Tiny", "vcpus": 1, "memory_mib": 128, "disk_mib": 64}],
+        "home_mib": 64,
+        "shutdown_timeout": 30,
+    }
+
+
+@pytest.fixture
+async def program(options):
     """Return a controller whose hub leaves nothing on this machine's libvirt."""
-    made = CernVMController(
-        state_dir=str(tmp_path),
-        hub_name=HUB,
-        subnet="10.97.64.0/24",
-        hosts=HOSTS,
-        appliances=[tiny],
-        default_appliance="tiny",
-        probe_image=tiny,
-        flavors=[{"id": "tiny", "title": "Tiny", "vcpus": 1, "memory_mib": 128, "disk_mib": 64}],
-        home_mib=64,
-        shutdown_timeout=30,
-    )
-    await made.clean()
-    yield made
-    await made.clean()
+    await Clean(**options).run()
+    yield CernVMController(**options)
+    await Clean(**options).run()
 
 
 async def begin(program: CernVMController, stack: AsyncExitStack) -> Engine:
@@ -95,7 +100,7 @@ def left() -> list[str]:
         connection.close()
 
 
-async def test_a_machine_lives_survives_controllers_and_goes(program):
+async def test_a_machine_lives_survives_controllers_and_goes(program, options):
     async with AsyncExitStack() as stack:
         engine = await begin(program, stack)
         machine, new = await engine.machines.create(
@@ -149,5 +154,5 @@ async def test_a_machine_lives_survives_controllers_and_goes(program):
         await engine.volumes.delete(ALICE, machine.home)
         pool = await engine.inventory.links["here"].hypervisor.volumes(HUB)
         assert {volume.name.partition("-")[0] for volume in pool} == {"base"}
-    await program.clean()
+    await Clean(**options).run()
     assert left() == []

@@ -1,0 +1,9 @@
+"""What the controller's program does besides serving: one module a command, each with all its options."""
+
+COMMANDS: dict[str, tuple[str, str]] = {
+    "clean": (
+        "cernvmcontroller.commands.clean.Clean",
+        "Remove all that this hub made on its hosts: machines, homes, volumes, pool, network and filter.",
+    ),
+}
+"""By name: where its application is (imported when it is called), and what it does."""
