@@ -29,6 +29,7 @@ def installation() -> Iterator[Installation]:
     made = Installation(folder)
     running.append(made)
     try:
+        made.sweep()
         made.configure()
         made.start()
         yield made

@@ -25,9 +25,12 @@ START = 900
 """Seconds for the first start: the appliance may have to be built."""
 
 CONTROLLER_CONFIG = """
+import pathlib
 load_subconfig({base!r})
 c = get_config()
 c.CernVMController.appliances.append({manifest!r})
+if pathlib.Path({relay!r}).exists():
+    c.CernVMController.hosts = [{{"name": "local", "uris": ["qemu+unix:///system?socket=" + {relay!r}]}}]
 """
 
 
@@ -64,10 +67,27 @@ class Installation:
         self.settings = Settings.from_environment(self.variables)
         self.process: subprocess.Popen[bytes] | None = None
         self.output = folder / "run.log"
+        self.relay = folder / "libvirt.sock"
+        """While it exists, a controller that starts talks to libvirt through it."""
         self.appliance = ""
         self.next_appliance = ""
 
     # --- its life ---
+
+    def sweep(self) -> None:
+        """Remove what an earlier installation of this name left that was killed before it could clean up."""
+        subprocess.run(
+            [
+                *(str(Path(sys.executable).with_name("cernvm-controller")), "clean"),
+                f"--state={self.folder / 'sweep'}",
+                f"--CernVMController.hub_name={self.settings.name}",
+                f"--CernVMController.subnet={self.settings.subnet}",
+            ],
+            cwd=self.folder,
+            check=True,
+            timeout=180,
+        )
+        assert self.libvirt_objects() == set()
 
     def configure(self) -> None:
         """Offer the default appliance and, as another version of it, the same image a second time."""
@@ -86,7 +106,9 @@ class Installation:
         (other / "manifest.json").write_text(json.dumps(described))
         Path(self.variables["CONTROLLER_CONFIG"]).write_text(
             CONTROLLER_CONFIG.format(
-                base=str(ROOT / "controller_config.py"), manifest=str(other / "manifest.json")
+                base=str(ROOT / "controller_config.py"),
+                manifest=str(other / "manifest.json"),
+                relay=str(self.relay),
             )
         )
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 import pytest
 from tests.e2e.installation import until
+from tests.e2e.wire import wire
 
 if TYPE_CHECKING:
     from tests.e2e.installation import Installation
@@ -91,6 +92,26 @@ class TestByRestAlone:
         assert physicist.machine()["status"] == "running"
         assert installation.domains() == domains
 
+    def test_a_host_that_hangs_while_the_hub_is_restarted_costs_no_variable(
+        self, installation: Installation, physicist: Person
+    ) -> None:
+        with wire(installation.relay) as host:
+            installation.kill("controller")
+            _power(physicist, "on")
+            host.fall_silent()
+            _power(physicist, "unknown")
+            installation.kill("hub")
+            until(lambda: _answers(physicist), 90, "the notebook answers although its host does not")
+            assert physicist.execute(self.kernels["physicist"], "print(mass)").strip() == "125.2"
+            server = physicist.server()
+            assert server is not None
+            assert server["ready"]
+            host.speak()
+            _power(physicist, "on")
+        installation.kill("controller")
+        _power(physicist, "on")
+        assert physicist.machine()["id"] == self.first_machine
+
     def test_ctrl_c_leaves_machines_and_the_next_make_run_finds_them(
         self, installation: Installation, physicist: Person
     ) -> None:
@@ -134,6 +155,16 @@ class TestByRestAlone:
         assert physicist.machines() == []
         assert installation.rows("machines") == 0
         assert installation.rows("addresses") == 0
+
+
+def _power(person: Person, wanted: str) -> None:
+    """Wait until the controller says that a person's machine is on, or that nobody knows."""
+
+    def said() -> bool:
+        found = [machine for machine in person.machines() if machine["owner"] == person.name]
+        return [(machine["status"], machine["power"]) for machine in found] == [("running", wanted)]
+
+    until(said, 90, f"the machine of {person.name} is {wanted}")
 
 
 def _answers(person: Person) -> bool:
