@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 import grp
 import os
+import pwd
 import socket
 import stat
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -53,10 +54,15 @@ def ensure() -> None:
     asleep = [name for name, path in SOCKETS.items() if not listens(path)]
     if asleep:
         start(asleep)
-    if os.geteuid() != 0 and not may_use_libvirt():
-        raise debian.Missing(
-            "This account may not use libvirt. Run this and log in again:\n  sudo adduser $USER libvirt"
-        )
+    if os.geteuid() != 0 and refusal():
+        account = pwd.getpwuid(os.geteuid()).pw_name
+        debian.as_root("This account may not use libvirt.", ["adduser", "--quiet", account, "libvirt"])
+        reason = refusal()
+        if reason:
+            raise debian.Missing(
+                f"This account may still not use libvirt, which says: {reason}\n"
+                "Log out and in again; where nothing else helps, run this as root."
+            )
 
 
 def kvm_is_readable() -> bool:
@@ -91,12 +97,17 @@ def listens(path: Path) -> bool:
     return True
 
 
-def may_use_libvirt() -> bool:
-    """Say whether this account may open libvirt's socket."""
-    with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX) as probe:
-        probe.connect(str(SOCKETS["libvirtd"]))
-        return True
-    return False
+def refusal() -> str:
+    """Return why libvirt refuses this account; empty where it does not.
+
+    Its socket is open to all on Debian: who may use it is decided after that, so it has to be really asked.
+    """
+    command = ["virsh", "--quiet", "--connect", "qemu:///system", "uri"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=PATIENCE)
+    if done.returncode == 0:
+        return ""
+    lines = done.stderr.strip().splitlines() or ["no reason"]
+    return lines[-1].removeprefix("error: ")
 
 
 def start(daemons: list[str]) -> None:

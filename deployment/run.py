@@ -14,6 +14,7 @@ from deployment.settings import Settings, SettingsError
 from deployment.supervision import UNIX_PATH_MAX, Supervisor, serves
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from types import FrameType
 
 PATIENCE = 4
@@ -85,9 +86,17 @@ def wait_until_ready(supervisor: Supervisor) -> None:
                 del pages[component]
         if pages and time.monotonic() - spoke > 10:  # noqa: PLR2004
             spoke = time.monotonic()
-            say(f"  still waiting for {' and '.join(pages)} (logs: {settings.log})")
+            say_what_is_missing(supervisor, pages)
         if pages:
             time.sleep(0.3)
+
+
+def say_what_is_missing(supervisor: Supervisor, components: Iterable[str]) -> None:
+    """Say what is waited for, and what the controller complains of: without its network nothing goes on."""
+    say(f"  still waiting for {' and '.join(components)} (logs: {supervisor.settings.log})")
+    complaint = supervisor.complaint("controller")
+    if complaint:
+        say(f"    controller: {complaint}")
 
 
 def announce(settings: Settings, accounts: credentials.Accounts) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pwd
+import re
 import signal
 import subprocess
 import sys
@@ -39,6 +40,9 @@ redirect_stderr = true
 stdout_logfile_maxbytes = 20MB
 stdout_logfile_backups = 2
 """
+
+COMPLAINT = re.compile(r"\[(?:warning|error|critical) *\]")
+"""The level in a line of the controller's log."""
 
 UNIX_PATH_MAX = 107
 """Bytes in the path of a unix socket (unix(7))."""
@@ -106,6 +110,11 @@ class Supervisor:
         except (OSError, xmlrpc.client.Error):
             return {}
         return {record["name"]: record for record in records}
+
+    def complaint(self, component: str) -> str:
+        """Return the last warning or error in a component's log; empty where there is none."""
+        found = [line for line in self.tail(component).splitlines() if COMPLAINT.search(line)]
+        return COMPLAINT.split(found[-1])[-1].strip() if found else ""
 
     def tail(self, component: str, lines: int = 25) -> str:
         """Return the end of a component's log."""

@@ -42,3 +42,39 @@ def test_who_is_no_administrator_reads_what_to_ask_for(monkeypatch):
     monkeypatch.setattr(debian, "prefix", lambda: None)
     with pytest.raises(debian.Missing, match="modprobe br_netfilter"):
         debian.as_root("Bridges must be filtered.", ["modprobe", "br_netfilter"])
+
+
+@pytest.fixture
+def account(machine, tmp_path, monkeypatch):
+    """An ordinary account, and a libvirt that asks for its group; tests decide whether that helps."""
+    group = tmp_path / "group"
+    virsh = tmp_path / "virsh"
+    virsh.write_text(
+        f'#!/bin/sh\n[ -e "{group}" ] || {{ echo "error: authentication unavailable" >&2; exit 1; }}\n'
+    )
+    virsh.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    monkeypatch.setattr(hypervisor.os, "geteuid", lambda: 1)
+    return group
+
+
+def test_an_account_that_libvirt_takes_is_left_as_it_is(machine, account):
+    account.touch()
+    hypervisor.ensure()
+    assert machine[1] == []
+
+
+def test_an_account_that_libvirt_refuses_is_added_to_its_group(machine, account, monkeypatch):
+    def as_root(_why, *commands):
+        machine[1].extend(commands)
+        account.touch()
+
+    monkeypatch.setattr(debian, "as_root", as_root)
+    hypervisor.ensure()
+    assert machine[1] == [["adduser", "--quiet", "daemon", "libvirt"]]
+
+
+@pytest.mark.usefixtures("account")
+def test_an_account_that_libvirt_still_refuses_is_told_why_at_once():
+    with pytest.raises(debian.Missing, match=r"authentication unavailable\nLog out"):
+        hypervisor.ensure()

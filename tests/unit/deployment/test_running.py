@@ -123,3 +123,14 @@ def test_packages_that_cannot_be_installed_are_named_with_the_command(
 
 def test_what_is_installed_is_not_missing() -> None:
     assert debian.missing(["dpkg", "no-such-package-of-debian"]) == ["no-such-package-of-debian"]
+
+
+def test_what_the_controller_complains_of_is_found_in_its_log(settings: Settings) -> None:
+    supervisor = supervision.Supervisor(settings)
+    assert supervisor.complaint("controller") == ""
+    supervisor.settings.log.mkdir(parents=True)
+    (supervisor.settings.log / "controller.log").write_text(
+        "2026-01-01T00:00:00Z [warning  ] host does not answer [inventory] host=local reason='no bus'\n"
+        "2026-01-01T00:00:01Z [info     ] listening [server] port=1\n"
+    )
+    assert supervisor.complaint("controller") == "host does not answer [inventory] host=local reason='no bus'"
