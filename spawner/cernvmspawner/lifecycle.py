@@ -138,8 +138,8 @@ async def _until_serving(
             begun = begun or now.target is Target.RUNNING
             if now.revision <= since or not begun:
                 continue
-            if now.status is Status.FAILED:
-                raise failure_of(now)
+            if now.status is Status.FAILED or (now.error and now.target is not Target.RUNNING):
+                raise failure_of(now)  # the second: what the start made is still being removed
             if now.target is not Target.RUNNING:
                 raise MachineGone("The machine was stopped while it started. Start the server again.")
             if now.status is Status.RUNNING and now.address:

@@ -130,6 +130,9 @@ class StandIn:
         self.console = "[    0.000000] Linux version 6.1\nlocalhost login: "
         # What shall go wrong.
         self.fail_at: Phase | None = None
+        self.undone = asyncio.Event()
+        """Set where what a failed start made is removed at once."""
+        self.undone.set()
         self.failure: CernVMError = StartFailed("The notebook server did not answer; its log has the reason.")
         self.hold_at: Phase | None = None
         self.vanish_at: Phase | None = None
@@ -354,13 +357,16 @@ class StandIn:
                 return
             if self.fail_at is phase:
                 error = self.failure
+                # What the start made is removed before it is written down as failed.
                 self.change(
                     machine_id,
-                    status=Status.FAILED,
-                    power=Power.OFF,
+                    status=Status.STOPPING,
+                    target=Target.STOPPED,
                     error=error.problem(),
                     console_tail=self.console,
                 )
+                await self.undone.wait()
+                self.change(machine_id, status=Status.FAILED, power=Power.OFF)
                 raise error
             if phase is Phase.CONTEXT:
                 if self.forget_session_at is phase:

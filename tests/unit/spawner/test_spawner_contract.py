@@ -267,6 +267,18 @@ async def test_a_start_that_fails_says_why_and_leaves_nothing(
     assert await spawner.poll() in (0, 1)
 
 
+async def test_a_start_that_fails_says_why_while_what_it_made_is_still_being_removed(
+    controller: StandIn, spawner_of: MakeSpawner
+) -> None:
+    controller.fail_at = Phase.BOOT
+    controller.undone.clear()
+    with pytest.raises(ServerNotStarted) as caught:
+        await started(spawner_of())
+    assert caught.value.message == controller.failure.detail
+    controller.undone.set()
+    await controller.until(lambda: not controller.machines)
+
+
 async def test_a_refusal_of_the_controller_reaches_the_person(
     controller: StandIn, spawner_of: MakeSpawner
 ) -> None:
