@@ -8,6 +8,7 @@ import sys
 import time
 from typing import TYPE_CHECKING
 
+from cernvmcontroller.statedir import StateError, ensure_folder
 from deployment import appliances, certificates, credentials, debian, lock
 from deployment.component import COMPONENTS, answers, is_ours
 from deployment.settings import Settings, SettingsError
@@ -143,7 +144,10 @@ def run(settings: Settings) -> None:
     CannotRun
         With a sentence that says why and what to do.
     """
-    settings.state.mkdir(mode=0o700, parents=True, exist_ok=True)
+    try:
+        ensure_folder(settings.state)
+    except StateError as error:
+        raise CannotRun(str(error)) from None
     with contextlib.ExitStack() as stack:
         try:
             stack.enter_context(lock.take(lock.of_state(settings)))
@@ -163,8 +167,13 @@ def run(settings: Settings) -> None:
             wait_until_ready(supervisor)
             announce(settings, accounts)
             watch(supervisor)
-        except (appliances.BuildFailed, debian.Missing) as error:
+        except (appliances.BuildFailed, debian.Missing, StateError) as error:
             raise CannotRun(str(error)) from error
+        except OSError as error:
+            raise CannotRun(
+                f"{error.filename or settings.state}: {error.strerror}. Make room there, or correct its "
+                "rights, and try again; nothing that was there before is lost."
+            ) from error
         except KeyboardInterrupt:
             say("\nEnding hub, controller and proxy.")
         finally:

@@ -140,8 +140,8 @@ class Birth:
         if home.owner_id not in {None, request.owner_id} and not request.adopt_home:
             raise ForeignHome(
                 f"There is the home {home.id} of another account with the name {owner}, as of a user who was "
-                "deleted. An administrator hands it over or deletes it (see “Homes and names” in the manual); "
-                "until then no server with a home can start here."
+                "deleted. An administrator hands it over or deletes it; until then no server with a home can "
+                "start here."
             )
         mine = (owner, request.owner_id or home.owner_id)
         if (home.owner, home.owner_id) != mine:

@@ -7,7 +7,11 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from cernvmapi.errors import NotFound
+from cernvmcontroller import naming
+
 if TYPE_CHECKING:
+    from cernvmcontroller.hypervisor.interface import Hypervisor
     from cernvmcontroller.store.tables import VolumeRow
 
 LARGEST = 64 * 1024
@@ -38,6 +42,27 @@ def encode(hub_id: str, home: VolumeRow) -> bytes:
             owner_id=home.owner_id,
         )
     )
+
+
+async def write(hypervisor: Hypervisor, hub_id: str, home: VolumeRow) -> None:
+    """Bring what is beside a home to what the database says; nothing is written where it says so already.
+
+    Who is ended between the two steps leaves none, and the next start of a machine with this home makes it.
+
+    Raises
+    ------
+    HostUnreachable, HypervisorFailed
+        It may not have been written.
+    """
+    name, content = naming.sidecar_volume(home.id), encode(hub_id, home)
+    try:
+        known = await hypervisor.read_volume(home.pool, name, LARGEST)
+    except NotFound:
+        known = b""
+    if known.rstrip(b"\0") == content:
+        return
+    await hypervisor.delete_volume(home.pool, name)
+    await hypervisor.upload_volume(home.pool, name, content, format="raw")
 
 
 def decode(raw: bytes) -> Sidecar:

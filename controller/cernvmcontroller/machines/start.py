@@ -111,9 +111,7 @@ class Start:
                     f"Your home is in use by the machine {home.machine}; stop that one first: two "
                     "machines that write one disk destroy it."
                 ) from None
-        await self.hypervisor.upload_volume(
-            home.pool, naming.sidecar_volume(home.id), sidecar.encode(self.shop.hub_id, home), format="raw"
-        )
+        await sidecar.write(self.hypervisor, self.shop.hub_id, home)
         self.home = await self.hypervisor.create_volume(
             home.pool, home.name, capacity=home.capacity_mib * _MIB, format="qcow2"
         )

@@ -84,8 +84,7 @@ class Volumes:
             row.owner, row.server_name = owner, server
             changed = await volumes.changed(tx, row)
         # Written again at each start; here for a database that is lost before that.
-        content = sidecar.encode(self._hub_id, row)
-        await host.hypervisor.upload_volume(row.pool, naming.sidecar_volume(row.id), content, format="raw")
+        await sidecar.write(host.hypervisor, self._hub_id, row)
         return changed
 
     async def delete(self, actor: Actor, volume_id: str) -> None:

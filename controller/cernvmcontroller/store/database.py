@@ -108,8 +108,8 @@ def _sqlite(url: URL) -> AsyncEngine:
         path.chmod(0o600)
     except OSError as error:
         raise StoreError(
-            f"The database {path} cannot be opened ({error.strerror}): let this account own it and its folder, "
-            "and see to it that there is room on that disk."
+            f"The database {path} cannot be opened ({error.strerror}): let this account own it and its "
+            "folder, and see to it that there is room on that disk."
         ) from None
     engine = create_async_engine(url.set(drivername="sqlite+aiosqlite"))
     event.listen(engine.sync_engine, "connect", _configure)

@@ -22,19 +22,25 @@ Access = Literal["read", "write"]
 _MEANINGS: tuple[tuple[tuple[str, ...], str], ...] = (
     (
         ("locked", "55P03"),
-        "is locked by another program for too long. End what uses it beside the controller (a backup, a "
-        "database shell)",
+        (
+            "is locked by another program for too long. End what uses it beside the controller (a backup, a "
+            "database shell)"
+        ),
     ),
     (("full", "53100"), "has no room left: its disk is full. Make room there"),
     (
         ("readonly", "read-only", "25006"),
-        "can only be read. Let the controller's account write it and its folder, or make it writable again "
-        "where the server says so",
+        (
+            "can only be read. Let the controller's account write it and its folder, or make it writable "
+            "again where the server says so"
+        ),
     ),
     (
         ("malformed", "not a database", "XX001", "XX002"),
-        "is damaged. Stop the controller, move the database's files away and start it again: machines and "
-        "homes are found again on the hosts; or restore a backup",
+        (
+            "is damaged. Stop the controller, move the database's files away and start it again: machines "
+            "and homes are found again on the hosts; or restore a backup"
+        ),
     ),
     (("i/o", "unable to open", "58030"), "cannot be read from its disk. Look into the system's log"),
     (
@@ -106,9 +112,9 @@ class Outages:
         except StoreUnavailable as error:
             self._known[access] = error.detail
             raise
-        except _CONNECTING if connecting else _FAULTS as error:
+        except _CONNECTING as error:
             reason = meaning(error, self._name)
-            if reason is None:
+            if reason is None or not (connecting or isinstance(error, _FAULTS)):
                 raise
             self._known[access] = reason
             raise StoreUnavailable(reason) from error

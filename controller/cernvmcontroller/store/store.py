@@ -21,6 +21,8 @@ from cernvmcontroller.store.transaction import Actor, Transaction
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
+    from cernvmcontroller.store.leadership import Leadership
+
 EVENTS_KEPT = 100_000
 EVENT_DAYS = 7
 OPERATION_DAYS = 30
@@ -37,15 +39,18 @@ class Store:
     Made by `open`. Writes are serialised: in this process by a lock, between processes by the database's.
     """
 
-    def __init__(self, database: Database, *, queue: int = 1000) -> None:
+    def __init__(
+        self, database: Database, *, leadership: Leadership | None = None, queue: int = 1000
+    ) -> None:
         self._database = database
+        self._leadership = leadership
         self._lock = asyncio.Lock()
         self._writer: asyncio.Task[Any] | None = None
         self._outages = Outages(database.name)
         self.events = EventLog(journal.Journal(self.read), queue=queue)
 
     @classmethod
-    async def open(cls, url: str, hub_id: str) -> Self:
+    async def open(cls, url: str, hub_id: str, leadership: Leadership | None = None) -> Self:
         """Open the database and bring it to the newest form.
 
         Parameters
@@ -54,6 +59,8 @@ class Store:
             SQLAlchemy's: ``sqlite:////path`` (made when it does not exist) or ``postgresql://…``.
         hub_id
             Of this installation; a database keeps the first one it was opened with.
+        leadership
+            Looked at before each write, where several controllers share the database.
 
         Raises
         ------
@@ -64,7 +71,7 @@ class Store:
         """
         database = Database(url)
         try:
-            store = cls(database)
+            store = cls(database, leadership=leadership)
             with store._outages.noticed("write", connecting=True):
                 async with database.writing.begin() as connection:
                     await database.exclude(connection)
@@ -200,7 +207,10 @@ class Store:
         """Yield a session with a transaction that excludes every other writer."""
         async with AsyncSession(self._database.writing, expire_on_commit=False) as session:
             with self._outages.noticed("write", connecting=True):
-                await self._database.exclude(await session.connection())
+                connection = await session.connection()
+                await self._database.exclude(connection)
+                if self._leadership is not None:
+                    await self._leadership.check(connection)
             yield session
 
     async def _commit(self, tx: Transaction) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import configparser
+import errno
 import os
 import socket
 from typing import TYPE_CHECKING
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 @pytest.fixture
 def settings(tmp_path: Path) -> Settings:
     state = tmp_path / "state"
-    state.mkdir()
+    state.mkdir(mode=0o700)
     return Settings.from_environment({"STATE": str(state), "PORT": "28440", "HUB_NAME": "cernvmunit"})
 
 
@@ -123,3 +124,21 @@ def test_packages_that_cannot_be_installed_are_named_with_the_command(
 
 def test_what_is_installed_is_not_missing() -> None:
     assert debian.missing(["dpkg", "no-such-package-of-debian"]) == ["no-such-package-of-debian"]
+
+
+def test_a_full_disk_at_the_start_is_said_in_a_sentence(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(_settings: Settings) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(settings.accounts))
+
+    monkeypatch.setattr(run, "refuse_taken_ports", lambda _settings: None)
+    monkeypatch.setattr(run, "prepare", full)
+    with pytest.raises(run.CannotRun, match=r"accounts\.json: No space left on device\. Make room there"):
+        run.run(settings)
+
+
+def test_damaged_settings_of_a_state_say_what_belongs_there(settings: Settings) -> None:
+    (settings.state / "settings.json").write_text('{"PORT": "28')
+    with pytest.raises(SettingsError, match=r"settings\.json is damaged: restore it"):
+        Settings.from_environment({"STATE": str(settings.state)})

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import sqlite3
-from contextlib import contextmanager
+from contextlib import asynccontextmanager
 from dataclasses import replace
 
 import pytest
@@ -24,11 +25,12 @@ async def impatient(lab, monkeypatch):
     return lab
 
 
-@contextmanager
-def locked(lab):
+@asynccontextmanager
+async def locked(lab):
     """Let another program hold the database."""
-    other = sqlite3.connect(lab.database, isolation_level=None)
-    other.execute("BEGIN IMMEDIATE")
+    other = sqlite3.connect(lab.database, isolation_level=None, timeout=30, check_same_thread=False)
+    # In a thread: the controller may be writing, and has to come to its end.
+    await asyncio.to_thread(other.execute, "BEGIN IMMEDIATE")
     try:
         yield
     finally:
@@ -48,7 +50,7 @@ async def test_a_start_waits_for_the_database_and_is_gone_on_with(impatient):
     machine = await lab.create()
     operation = await lab.engine.machines.start(ALICE, machine.id, SESSION)
     await eventually(lambda: machine.uuid in lab.guests and lab.guest(machine.uuid).state == "starting")
-    with locked(lab):
+    async with locked(lab):
         await lab.guest(machine.uuid).ready()
         with pytest.raises(StoreUnavailable, match="is locked"):
             await lab.create(server_name="second")
@@ -66,7 +68,7 @@ async def test_a_host_that_comes_back_while_the_database_is_away_is_not_lost(imp
     monkeypatch.setattr("cernvmcontroller.inventory.hostlink._RETRY", 0.02)
     lab = impatient
     machine = await lab.started()
-    with locked(lab):
+    async with locked(lab):
         lab.hypervisor.disconnect()
         await eventually(lambda: not lab.engine.inventory.alive("host1"))
         lab.hypervisor.reconnect()
