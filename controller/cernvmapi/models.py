@@ -398,7 +398,7 @@ class VolumeChange(Received, frozen=True, kw_only=True):
     owner: Name | None = None
     server_name: Annotated[str, Meta(max_length=255)] | None = None
     owner_id: OwnerId | None = None
-    """None: with a new owner, whoever has that name and starts first."""
+    """None: where an owner is named, whoever has that name and starts first."""
 
 
 # --- long work, events, records ---

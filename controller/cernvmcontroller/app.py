@@ -307,16 +307,17 @@ class CernVMController(Application):
                 return
             engine = opening.result()
             serving = asyncio.create_task(self._listen(engine, stack), name="listen")
-            reasons = {ending, self.leadership.lost}
-            await asyncio.wait({serving, *reasons}, return_when=asyncio.FIRST_COMPLETED)
-            if not any(reason.done() for reason in reasons):
+            lost = self.leadership.lost
+            reasons: list[asyncio.Future[Any]] = [ending, lost]
+            await asyncio.wait([serving, *reasons], return_when=asyncio.FIRST_COMPLETED)
+            if not ending.done() and not lost.done():
                 serving.result()
             await asyncio.wait(reasons, return_when=asyncio.FIRST_COMPLETED)
             await end([serving])
             log.info("ending; machines keep running")
         await end([ending])
-        if self.leadership.lost.done():
-            raise StoreError(self.leadership.lost.result())
+        if lost.done():
+            raise StoreError(lost.result())
 
     async def open(self, stack: AsyncExitStack) -> Engine:
         """Return the engine, started; `stack` ends it and everything that it needs."""

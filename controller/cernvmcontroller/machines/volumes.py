@@ -79,7 +79,7 @@ class Volumes:
             there = await volumes.home(tx.session, owner or "", server or "")
             if there is not None and there.id != row.id:
                 raise Conflict(f"The server has the home {there.id} already; delete one of the two first.")
-            if request.owner_id is not None or owner != row.owner:
+            if request.owner_id is not None or request.owner is not None:
                 row.owner_id = request.owner_id
             row.owner, row.server_name = owner, server
             changed = await volumes.changed(tx, row)

@@ -35,7 +35,8 @@ _BEAT = 5.0
 """Seconds between two looks at the connection, and for each of them to be answered."""
 _LOST = (
     "This controller lost its connection to the database, and with it the right to be the active one; "
-    "another one may have taken over. It ends itself, machines run on. Start it again: it waits until it is its turn."
+    "another one may have taken over. It ends itself, machines run on. Start it again: it waits until it is "
+    "its turn."
 )
 
 

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import configparser
+import dataclasses
 import errno
 import os
 import socket
+from ipaddress import IPv4Network
 from typing import TYPE_CHECKING
 
 import pytest
-from deployment import clean, debian, lock, run, supervision
+from deployment import clean, component, debian, lock, run, supervision
 from deployment.settings import Settings, SettingsError
 
 if TYPE_CHECKING:
@@ -142,3 +144,15 @@ def test_damaged_settings_of_a_state_say_what_belongs_there(settings: Settings) 
     (settings.state / "settings.json").write_text('{"PORT": "28')
     with pytest.raises(SettingsError, match=r"settings\.json is damaged: restore it"):
         Settings.from_environment({"STATE": str(settings.state)})
+
+
+@pytest.mark.parametrize("name", component.COMPONENTS)
+def test_every_port_is_looked_at_again_when_its_component_starts(settings: Settings, name: str) -> None:
+    local = dataclasses.replace(settings, subnet=IPv4Network("127.3.0.0/24"))  # the gateway is this machine's
+    for address, port in component.ports(name, local):
+        with socket.socket() as other:
+            other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            other.bind((address, port))
+            other.listen()
+            assert f"Port {port} on {address} is taken" in component.taken(name, local)
+        assert component.taken(name, local) == ""

@@ -69,6 +69,12 @@ async def test_an_administrator_hands_the_old_home_over(lab):
         await lab.create(owner_id=FIRST)
 
 
+async def test_a_home_may_be_handed_to_whoever_has_the_name(lab):
+    home = await left_home(lab, owner_id=FIRST)
+    await lab.engine.volumes.change(ADMIN, home, VolumeChange(owner="alice"))
+    assert (await lab.create(owner_id=SECOND)).home == home
+
+
 async def test_a_site_may_give_homes_by_name(lab):
     home = await left_home(lab, owner_id=FIRST)
     assert (await lab.create(owner_id=SECOND, adopt_home=True)).home == home

@@ -1,4 +1,4 @@
-"""Several controllers on one PostgreSQL: one is active, the others wait, and who lost its turn writes nothing."""
+"""Several controllers on one PostgreSQL: one is active, the others wait; who lost its turn writes nothing."""
 
 from __future__ import annotations
 
