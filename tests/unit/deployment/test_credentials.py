@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import ssl
 import stat
 import subprocess
 import sys
@@ -80,6 +81,16 @@ def test_certificates_are_made_before_the_hub_starts(settings: Settings) -> None
     made = own.certificate.read_bytes()
     certificates.ensure(settings)
     assert own.certificate.read_bytes() == made
+    # Killed in the middle of a first start: the last file is half written.
+    (settings.certificates / certificates.FINISHED).unlink()
+    own.certificate.write_bytes(made[: len(made) // 2])
+    certificates.ensure(settings)
+    ssl.create_default_context().load_cert_chain(own.certificate, own.key)
+    # Once finished they are never thrown away: machines were given some of them.
+    again = api.certificate.read_bytes()
+    own.key.unlink()
+    certificates.ensure(settings)
+    assert api.certificate.read_bytes() == again
 
 
 def test_certificates_that_cannot_be_made_are_said_with_the_reason(
