@@ -10,8 +10,9 @@ import sys
 import time
 from typing import TYPE_CHECKING
 
-from deployment.credentials import write_private
 from deployment.settings import ROOT, Settings
+
+from cernvmcontroller.statedir import write_private
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from typing import TYPE_CHECKING
 
+from cernvmcontroller.statedir import write_private
 from deployment import debian
 from deployment.settings import ROOT
 
@@ -45,5 +46,5 @@ def ensure(settings: Settings) -> dict[str, str]:
         if done.returncode != 0:
             raise BuildFailed(f"The appliance {kind!r} could not be built; see above.")
         paths[kind] = done.stdout.strip()
-    settings.appliances.write_text(json.dumps(paths, indent=2) + "\n")
+    write_private(settings.appliances, json.dumps(paths, indent=2) + "\n")
     return paths

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+import ssl
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -9,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from certipy import Certipy, CertNotFoundError
 
+from cernvmcontroller.statedir import write_private
 from deployment.settings import ROOT, SettingsError
 
 if TYPE_CHECKING:
@@ -17,6 +20,8 @@ if TYPE_CHECKING:
     from deployment.settings import Settings
 
 SERVICE = "service-cernvm"
+FINISHED = ".finished"
+"""File that says that all were made: only what was never finished is thrown away."""
 LAST_LINES = 20
 """How much of a failed program's log is told."""
 
@@ -46,7 +51,7 @@ def service(settings: Settings) -> Pair:
 
 
 def ensure(settings: Settings) -> None:
-    """Make the certificates that do not exist yet.
+    """Make the certificates that do not exist yet; what a first start that was killed left is made again.
 
     The hub would make its own at its start, but the proxy, which it does not start, needs them earlier.
 
@@ -55,6 +60,10 @@ def ensure(settings: Settings) -> None:
     SettingsError
         When JupyterHub cannot make them, with the end of what it wrote.
     """
+    finished = settings.certificates / FINISHED
+    if not finished.exists() and settings.certificates.exists() and not _usable(settings):
+        # No machine was ever given one of these: nothing is lost with them.
+        shutil.rmtree(settings.certificates)
     parts = (("hub-internal", "hub-ca"), ("proxy-api", "proxy-api-ca"), ("proxy-client", "proxy-client-ca"))
     if not all(pair(settings, *part).certificate.exists() for part in parts):
         made = subprocess.run(
@@ -88,3 +97,17 @@ def ensure(settings: Settings) -> None:
     except CertNotFoundError:
         # Proxy and hub trust what notebooks-ca signs; the proxy connects to the loopback address.
         certipy.create_signed_pair(SERVICE, "notebooks-ca", alt_names=["IP:127.0.0.1", "DNS:localhost"])
+    if not finished.exists():
+        write_private(finished, "")
+
+
+def _usable(settings: Settings) -> bool:
+    """Return whether all certificates are there and whole."""
+    made = [path for path in settings.certificates.glob("*/*.crt") if path.parent.name == path.stem]
+    try:
+        Certipy(store_dir=str(settings.certificates)).store.load()
+        for path in made:
+            ssl.create_default_context().load_cert_chain(path, path.with_suffix(".key"))
+    except (CertNotFoundError, OSError, ValueError):
+        return False
+    return {"hub-internal", "proxy-api", "proxy-client", SERVICE} <= {path.stem for path in made}

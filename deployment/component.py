@@ -106,6 +106,31 @@ def is_ours(address: str) -> bool:
     return True
 
 
+def ports(component: str, settings: Settings) -> list[tuple[str, int]]:
+    """Return where a component listens."""
+    return {
+        "proxy": [(settings.ip, settings.port), ("127.0.0.1", settings.proxy_api_port)],
+        "hub": [(settings.gateway, settings.hub_port)],
+        "controller": [("127.0.0.1", settings.service_port), ("127.0.0.1", settings.controller_port)],
+    }[component]
+
+
+def taken(component: str, settings: Settings) -> str:
+    """Return a sentence about a port of a component that is another program's; empty where all are free.
+
+    Asked when the component is about to start: the hub's address comes with the machines' network only.
+    """
+    for given, port in ports(component, settings):
+        address = "127.0.0.1" if given == "0.0.0.0" else given  # noqa: S104
+        if is_ours(address) and answers(address, port):
+            return (
+                f"Port {port} on {address} is taken by another program, and the {component} needs it. End "
+                "that program, or choose five ports that are free, for example\n"
+                f"  make run PORT={settings.port + 100}"
+            )
+    return ""
+
+
 def conditions(component: str, settings: Settings) -> dict[str, Callable[[], bool]]:
     """Return what a component needs before it can start: what a person would call it, and the test for it."""
     network = f"the machines' network with {settings.gateway}, which the controller makes"
@@ -156,6 +181,8 @@ def main() -> None:
     settings = Settings.from_environment()
     component = sys.argv[1]
     wait(conditions(component, settings))
+    if reason := taken(component, settings):
+        sys.exit(reason)
     command = {"proxy": proxy, "controller": controller, "hub": hub}[component](settings)
     os.chdir(settings.state)
     os.execve(command.arguments[0], command.arguments, environment(settings, command))  # noqa: S606

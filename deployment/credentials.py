@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
 import secrets
-import uuid
 from typing import TYPE_CHECKING, TypedDict
+
+import msgspec
+
+from cernvmcontroller.statedir import StateError, ensure_folder, hub_id, refuse_open, write_private
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -37,32 +39,27 @@ class Accounts(TypedDict):
     accounts: list[Account]
 
 
-def write_private(path: Path, text: str) -> None:
-    """Write a file that only its owner can read, at no moment half written or readable by others."""
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
-    descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "w") as file:
-        os.fchmod(descriptor, 0o600)
-        file.write(text)
-    partial.replace(path)
-
-
 def ensure(settings: Settings) -> Accounts:
     """Make what is missing of secrets and accounts and return the accounts.
 
     Passwords stay as they are over the years; the URL follows the settings.
+
+    Raises
+    ------
+    StateError
+        Others may read what only its owner may, or it cannot be used; the sentence says what to do.
     """
-    settings.state.mkdir(mode=0o700, parents=True, exist_ok=True)
+    ensure_folder(settings.state)
     settings.log.mkdir(mode=0o700, exist_ok=True)
     for name in SECRETS:
         path = settings.secret(name)
+        refuse_open(path)
         if not path.exists():
             write_private(path, secrets.token_hex(32))
-    hub_id = settings.state / "hub_id"
-    if not hub_id.exists():
-        write_private(hub_id, str(uuid.uuid4()))
+    hub_id(settings.state / "hub_id")
+    refuse_open(settings.accounts)
     if settings.accounts.exists():
-        accounts: Accounts = json.loads(settings.accounts.read_text())
+        accounts = _read(settings.accounts)
     else:
         accounts = {
             "url": "",
@@ -76,3 +73,13 @@ def ensure(settings: Settings) -> Accounts:
         accounts["url"] = settings.url
         write_private(settings.accounts, json.dumps(accounts, indent=2) + "\n")
     return accounts
+
+
+def _read(path: Path) -> Accounts:
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=Accounts)
+    except msgspec.DecodeError as error:
+        raise StateError(
+            f"{path} does not hold the accounts ({error}): restore it from a backup, or remove it, and new "
+            "passwords are made."
+        ) from None

@@ -8,8 +8,9 @@ import sys
 import time
 from typing import TYPE_CHECKING
 
+from cernvmcontroller.statedir import StateError, ensure_folder
 from deployment import appliances, certificates, credentials, debian, lock
-from deployment.component import COMPONENTS, answers, is_ours
+from deployment.component import COMPONENTS, taken
 from deployment.settings import Settings, SettingsError
 from deployment.supervision import UNIX_PATH_MAX, Supervisor, serves
 
@@ -32,20 +33,9 @@ def say(text: str) -> None:
 
 def refuse_taken_ports(settings: Settings) -> None:
     """Raise when a port that the deployment needs is somebody else's."""
-    wanted = {
-        settings.port: "127.0.0.1" if settings.ip == "0.0.0.0" else settings.ip,  # noqa: S104
-        settings.proxy_api_port: "127.0.0.1",
-        settings.hub_port: settings.gateway,
-        settings.service_port: "127.0.0.1",
-        settings.controller_port: "127.0.0.1",
-    }
-    for port, address in wanted.items():
-        if is_ours(address) and answers(address, port):
-            raise CannotRun(
-                f"Port {port} on {address} is taken by another program. The deployment needs the ports "
-                f"{settings.port} to {settings.controller_port}: choose five that are free, for example\n"
-                f"  make run PORT={settings.port + 100}"
-            )
+    for component in COMPONENTS:
+        if reason := taken(component, settings):
+            raise CannotRun(reason)
 
 
 def prepare(settings: Settings) -> credentials.Accounts:
@@ -152,7 +142,10 @@ def run(settings: Settings) -> None:
     CannotRun
         With a sentence that says why and what to do.
     """
-    settings.state.mkdir(mode=0o700, parents=True, exist_ok=True)
+    try:
+        ensure_folder(settings.state)
+    except StateError as error:
+        raise CannotRun(str(error)) from None
     with contextlib.ExitStack() as stack:
         try:
             stack.enter_context(lock.take(lock.of_state(settings)))
@@ -172,8 +165,13 @@ def run(settings: Settings) -> None:
             wait_until_ready(supervisor)
             announce(settings, accounts)
             watch(supervisor)
-        except (appliances.BuildFailed, debian.Missing) as error:
+        except (appliances.BuildFailed, debian.Missing, StateError) as error:
             raise CannotRun(str(error)) from error
+        except OSError as error:
+            raise CannotRun(
+                f"{error.filename or settings.state}: {error.strerror}. Make room there, or correct its "
+                "rights, and try again; nothing that was there before is lost."
+            ) from error
         except KeyboardInterrupt:
             say("\nEnding hub, controller and proxy.")
         finally:

@@ -123,11 +123,14 @@ class Settings:
 
     def remember(self) -> None:
         """Keep the settings in the state, for whoever later names only that."""
+        # Here: who cleans up reads settings without the virtual environment.
+        from cernvmcontroller.statedir import write_private  # noqa: PLC0415
+
         kept = self.environment()
         # The state's own place is known, and so are the checkout's files: both may move.
         defaults = {"STATE": str(self.state), **{name: str(ROOT / file) for name, file in CONFIGS.items()}}
         kept = {name: value for name, value in kept.items() if defaults.get(name) != value}
-        (self.state / REMEMBERED).write_text(json.dumps(kept, indent=2) + "\n")
+        write_private(self.state / REMEMBERED, json.dumps(kept, indent=2) + "\n")
 
     def environment(self) -> dict[str, str]:
         """Return the variables that make another process come to the same settings."""
@@ -222,4 +225,13 @@ def _remembered(state: Path) -> dict[str, str]:
         remembered: dict[str, str] = json.loads((state / REMEMBERED).read_text())
     except FileNotFoundError:
         return {}
+    except OSError as error:
+        raise SettingsError(
+            f"STATE={state} cannot be read ({error.strerror}): correct its rights, or use another one."
+        ) from None
+    except ValueError:
+        raise SettingsError(
+            f"{state / REMEMBERED} is damaged: restore it from a backup, or write into it, as JSON, the "
+            "variables that the state was made with (PORT, HUB_NAME, SUBNET)."
+        ) from None
     return remembered

@@ -92,6 +92,12 @@ class Conflict(CernVMError):
     code, status, title = "conflict", 409, "Not possible in this state"
 
 
+class ForeignHome(CernVMError):
+    """The home of that name belongs to somebody else: an earlier user of the same name, as a rule."""
+
+    code, status, title = "foreign-home", 409, "The home is somebody else's"
+
+
 class TooLarge(CernVMError):
     """The request is larger than the controller reads."""
 
@@ -108,6 +114,12 @@ class Busy(CernVMError):
     """Somebody else holds what is needed; the same request may pass later."""
 
     code, status, title = "busy", 503, "Busy"
+
+
+class StoreUnavailable(CernVMError):
+    """The controller's database cannot be used; machines run on, and nothing of the request was done."""
+
+    code, status, title = "store-unavailable", 503, "The database cannot be used"
 
 
 class HubUnreachable(CernVMError):

@@ -29,6 +29,9 @@ Slug = Annotated[str, Meta(pattern=r"^[a-z0-9]([a-z0-9._-]{0,61}[a-z0-9])?$")]
 
 EnvName = Annotated[str, Meta(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,127}$")]
 
+OwnerId = Annotated[str, Meta(min_length=1, max_length=255)]
+"""An account beyond its name, which another account may get later; opaque, made by the hub."""
+
 Label = Annotated[str, Meta(max_length=255)]
 
 
@@ -189,6 +192,10 @@ class MachineCreate(Received, frozen=True, kw_only=True):
     home: bool = False
     """Attach the home volume of (owner, server_name), made when there is none."""
     home_mib: Annotated[int, Meta(ge=64, le=1024 * 1024 * 1024)] | None = None
+    owner_id: OwnerId | None = None
+    """Which account of the name `owner` it is; only an administrator or the hub says so."""
+    adopt_home: bool = False
+    """Take the home over although it is of another account; only an administrator or the hub says so."""
     notebook: bool = False
     """The machine serves a hub server: its start waits for a session."""
     start: bool = False
@@ -376,11 +383,22 @@ class Volume(Sent, frozen=True, kw_only=True):
     pool: str
     owner: str | None = None
     server_name: str | None = None
+    owner_id: str | None = None
+    """Which account of the name `owner` a home is for; None: whoever has the name and starts first."""
     capacity_mib: int = 0
     allocation_mib: int | None = None
     machine: str | None = None
     """The machine that it is attached to."""
     created: datetime
+
+
+class VolumeChange(Received, frozen=True, kw_only=True):
+    """Whose home it shall be; what is None stays as it is."""
+
+    owner: Name | None = None
+    server_name: Annotated[str, Meta(max_length=255)] | None = None
+    owner_id: OwnerId | None = None
+    """None: where an owner is named, whoever has that name and starts first."""
 
 
 # --- long work, events, records ---

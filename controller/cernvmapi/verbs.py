@@ -24,6 +24,7 @@ from cernvmapi.models import (
     Session,
     Status,
     Volume,
+    VolumeChange,
     VolumeKind,
 )
 from cernvmapi.verb import Steps, verb
@@ -271,6 +272,14 @@ class VolumeVerbs:
     def get(self, volume_id: str) -> Call[Volume]:
         """Return one volume."""
         return Call("GET", _path("volumes", volume_id), Volume)
+
+    @verb
+    def change(self, volume_id: str, request: VolumeChange | None = None, /, **fields: Any) -> Call[Volume]:
+        """Say whose home it is: a `VolumeChange`, or its fields as keywords; for administrators."""
+        if request is not None and fields:
+            raise TypeError("Give a VolumeChange or its fields, not both.")
+        body = request or VolumeChange(**fields)
+        return Call("PATCH", _path("volumes", volume_id), Volume, body=body)
 
     @verb
     def delete(self, volume_id: str) -> Call[None]:

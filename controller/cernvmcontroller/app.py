@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import signal
 import sys
 from contextlib import AsyncExitStack
@@ -30,8 +31,15 @@ from cernvmcontroller.inventory.localaddresses import is_ours, local_addresses
 from cernvmcontroller.machines.engine import Engine
 from cernvmcontroller.machines.settings import Settings
 from cernvmcontroller.placement import Overcommit
-from cernvmcontroller.statedir import StateError, hub_id, read_secret, take_lock
-from cernvmcontroller.store import Store, StoreError
+from cernvmcontroller.statedir import (
+    StateError,
+    ensure_folder,
+    hub_id,
+    read_secret,
+    refuse_open,
+    take_lock,
+)
+from cernvmcontroller.store import Leadership, Store, StoreError, lead
 from cernvmcontroller.tasks import end
 from cernvmcontroller.web.logs import configure, logger
 from cernvmcontroller.web.server import Listeners
@@ -235,6 +243,9 @@ class CernVMController(Application):
     def _default_bridge(self) -> str:
         return f"{self.hub_name}-br"
 
+    leadership: Leadership
+    """The right to be the active controller; there since `open`."""
+
     @property
     def state(self) -> Path:
         """The state folder, absolute."""
@@ -286,22 +297,37 @@ class CernVMController(Application):
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, stop.set)
+        ending = asyncio.create_task(stop.wait())
         async with AsyncExitStack() as stack:
-            engine = await self.open(stack)
+            # A standby waits in it for its turn, and has to end when told to.
+            opening = asyncio.create_task(self.open(stack), name="open")
+            await asyncio.wait({opening, ending}, return_when=asyncio.FIRST_COMPLETED)
+            if not opening.done():
+                await end([opening])
+                return
+            engine = opening.result()
             serving = asyncio.create_task(self._listen(engine, stack), name="listen")
-            ending = asyncio.create_task(stop.wait())
-            await asyncio.wait({serving, ending}, return_when=asyncio.FIRST_COMPLETED)
-            if not ending.done():
+            lost = self.leadership.lost
+            reasons: list[asyncio.Future[Any]] = [ending, lost]
+            await asyncio.wait([serving, *reasons], return_when=asyncio.FIRST_COMPLETED)
+            if not ending.done() and not lost.done():
                 serving.result()
-            await stop.wait()
+            await asyncio.wait(reasons, return_when=asyncio.FIRST_COMPLETED)
             await end([serving])
             log.info("ending; machines keep running")
+        await end([ending])
+        if lost.done():
+            raise StoreError(lost.result())
 
     async def open(self, stack: AsyncExitStack) -> Engine:
         """Return the engine, started; `stack` ends it and everything that it needs."""
+        ensure_folder(self.state)
+        for kept in ("controller-tls", "hub_id"):
+            refuse_open(self.state / kept)
         stack.enter_context(take_lock(self.state / "controller.lock"))
         identity = hub_id(Path(self.hub_id_file))
-        store = await Store.open(self.database_url, identity)
+        self.leadership = await stack.enter_async_context(lead(self.database_url))
+        store = await Store.open(self.database_url, identity, self.leadership)
         stack.push_async_callback(store.close)
         inventory = Inventory(
             store,
@@ -418,6 +444,13 @@ def main(argv: Sequence[str] | None = None) -> None:
         sys.exit(f"cernvm-controller: {error}")
     except CernVMError as error:
         sys.exit(f"cernvm-controller: {error.detail}")
+    except OSError as error:
+        if error.errno not in {errno.ENOSPC, errno.EDQUOT, errno.EROFS}:
+            raise
+        sys.exit(
+            f"cernvm-controller: the disk of {app.state} takes nothing more ({error.strerror}): make room "
+            "there and start again."
+        )
 
 
 if __name__ == "__main__":

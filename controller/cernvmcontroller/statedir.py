@@ -15,6 +15,78 @@ class StateError(Exception):
     """The state cannot be used; the text says why and what to do."""
 
 
+def write_private(path: Path, text: str) -> None:
+    """Write a file that only its owner can read; whoever is ended meanwhile leaves the old one, or none.
+
+    A file of a name of its own is written, brought to the disk, and put in the place of the old one.
+    """
+    partial = path.with_name(f".{path.name}.new")
+    descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "w") as file:
+        os.fchmod(descriptor, 0o600)
+        file.write(text)
+        file.flush()
+        os.fsync(descriptor)
+    partial.replace(path)
+    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+def ensure_folder(path: Path) -> None:
+    """Make a state folder where there is none, and refuse one that is not for this account alone.
+
+    Raises
+    ------
+    StateError
+        Others may look into it, it is another account's, or it cannot be written.
+    """
+    try:
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        refuse_open(path)
+        if path.stat().st_uid != os.geteuid():
+            raise StateError(
+                f"{path} belongs to {_owner(path)}: run as that account, give the folder to this one with "
+                f"chown, or use another one."
+            )
+        if not os.access(path, os.R_OK | os.W_OK | os.X_OK):
+            raise StateError(f"{path} cannot be written by this account: chmod u+rwx {path}.")
+    except OSError as error:
+        raise StateError(
+            f"The state folder {path} cannot be used ({error.strerror}): correct its rights and its place, "
+            "or use another one."
+        ) from None
+
+
+def refuse_open(path: Path) -> None:
+    """Refuse a file or folder of the state that others may read or write; nothing where it is not there.
+
+    Raises
+    ------
+    StateError
+        With the command that closes it.
+    """
+    try:
+        open_to = path.stat().st_mode & 0o077
+    except FileNotFoundError:
+        return
+    if open_to:
+        only_mine = "go-rwx"
+        raise StateError(
+            f"Other accounts of this machine may read or change {path}, which holds secrets: "
+            f"chmod {only_mine} {path}. Change the secrets too where somebody may have read them."
+        )
+
+
+def _owner(path: Path) -> str:
+    try:
+        return path.owner()
+    except KeyError:
+        return f"the account {path.stat().st_uid}"
+
+
 def take_lock(path: Path) -> TextIO:
     """Return the lock, held for as long as the returned file is open.
 
@@ -23,7 +95,7 @@ def take_lock(path: Path) -> TextIO:
     StateError
         Another process holds it.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     file = os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600), "r+")
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -53,10 +125,8 @@ def hub_id(path: Path) -> str:
         text = path.read_text().strip()
     except FileNotFoundError:
         text = str(uuid4())
-        path.parent.mkdir(parents=True, exist_ok=True)
-        new = path.with_name(f"{path.name}.new")
-        new.write_text(f"{text}\n")
-        new.replace(path)
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        write_private(path, f"{text}\n")
         return text
     try:
         return str(UUID(text))

@@ -34,6 +34,12 @@ class ConnectedSpawner(SpawnerSettings):
     def _key(self) -> Key:
         return self.user.name, self.name
 
+    @property
+    def _account(self) -> str | None:
+        """The account beyond its name. The hub may give out a number again, and not with the same instant."""
+        known = getattr(self.user, "orm_user", None)
+        return f"{known.id}@{known.created.isoformat()}" if known else None
+
     def _make_client(self) -> AsyncClient:
         token = self.controller_token
         if self.controller_token_file:

@@ -19,6 +19,7 @@ from cernvmapi.errors import (
     ControllerUnreachable,
     NotFound,
     StartFailed,
+    StoreUnavailable,
     error_from,
 )
 from cernvmapi.models import (
@@ -39,8 +40,8 @@ if TYPE_CHECKING:
 RETRY = 2.0
 """Seconds between attempts while the controller does not answer."""
 
-AWAY = (ControllerUnreachable, Busy)
-"""What says nothing about a machine, and passes: the controller is restarting, its database may be new."""
+AWAY = (ControllerUnreachable, Busy, StoreUnavailable)
+"""What says nothing about a machine, and passes: the controller restarts, its database is new or away."""
 
 IN_THE_WAY = frozenset({Status.STARTING, Status.RUNNING, Status.STOPPING, Status.FAILED, Status.DELETING})
 """States of a leftover that cannot be taken over: its server has an old token, or is broken."""

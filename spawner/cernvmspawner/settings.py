@@ -101,6 +101,16 @@ class SpawnerSettings(HasTraits):
         0, help="Size of a new home volume, as ``10G``. 0: what the controller gives."
     ).tag(config=True)
 
+    adopt_homes = Bool(
+        default_value=False,
+        help="""
+        Give a user the home of an earlier user with the same name. As a rule a home goes with the account,
+        not with its name: who is deleted and created again starts only after an administrator handed the old
+        home over or deleted it. Set it for a while after the hub's database was lost: then all accounts are
+        new.
+        """,
+    ).tag(config=True)
+
     remove = Bool(
         default_value=True,
         help="""

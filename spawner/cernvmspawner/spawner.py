@@ -96,6 +96,8 @@ class CernVMSpawner(ChoosingSpawner, EquippingSpawner, Spawner):  # type: ignore
             vcpus=choice.vcpus or (math.ceil(self.cpu_limit) if self.cpu_limit else None),
             memory_mib=choice.memory_mib or (self.mem_limit // MIB if self.mem_limit else None),
             home=self.home,
+            owner_id=self._account,
+            adopt_home=self.adopt_homes,
             home_mib=(self.home_capacity or 0) // MIB or None if self.home else None,
             notebook=True,
             labels={key: value.format(**names) for key, value in self.extra_labels.items()},
@@ -283,25 +285,26 @@ class CernVMSpawner(ChoosingSpawner, EquippingSpawner, Spawner):  # type: ignore
             if machine.server_name == self.name:
                 await lifecycle.remove(watcher, machine.id, patience=self.stop_timeout)
         for volume in await watcher.client.volumes.all(owner=self.user.name, kind=VolumeKind.HOME):
-            if volume.server_name == self.name:
+            if volume.server_name == self.name and volume.owner_id in {None, self._account}:
                 await watcher.client.volumes.delete(volume.id)
                 self.log.info("Deleted the home %s of %s", volume.id, self._log_name)
 
     async def rename(self, old_name: str, new_name: str) -> None:
-        """Refuse a new name for a server that has a machine or a home, which are found by the old name."""
+        """Let the home follow the server's new name; refuse it while a machine has the old one."""
         await super().rename(old_name, new_name)
         client = self.watcher.client
         try:
             machines = await client.machines.all(owner=self.user.name)
-            homes = await client.volumes.all(owner=self.user.name, kind=VolumeKind.HOME)
+            if any(one.server_name == old_name for one in machines):
+                raise Conflict(
+                    f"The server {old_name or 'without a name'} has a machine, which knows it by that name. "
+                    "Delete the machine first: the home stays, and follows the new name."
+                )
+            for home in await client.volumes.all(owner=self.user.name, kind=VolumeKind.HOME):
+                if home.server_name == old_name and home.owner_id in {None, self._account}:
+                    await client.volumes.change(home.id, server_name=new_name)
         except CernVMError as error:
-            raise HTTPError(503, error.detail) from error
-        if old_name in {one.server_name for one in machines} | {one.server_name for one in homes}:
-            refused = Conflict(
-                f"The server {old_name or 'without a name'} has a home, which belongs to that name: as "
-                f"{new_name} its files would be missing. Change its display name instead, or delete it first."
-            )
-            raise HTTPError(refused.status, refused.detail)
+            raise HTTPError(error.status, error.detail) from error
 
 
 def exit_code(machine: Machine | None) -> int | None:

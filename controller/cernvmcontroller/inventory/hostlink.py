@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import structlog
 
-from cernvmapi.errors import CernVMError
+from cernvmapi.errors import CernVMError, StoreUnavailable
 from cernvmcontroller.hypervisor.interface import (
     ConnectionEvent,
     DomainEvent,
@@ -121,19 +122,26 @@ class HostLink:
                     self.reason = self.hypervisor.reason or self.reason
                     await went(self)
                 retry = None
-            except CernVMError as error:
-                _log.warning("host not usable", host=self.id, reason=error.detail)
-                self._prepared, self.reason, retry = False, error.detail, _RETRY
-                await went(self)
-            except Exception:  # noqa: BLE001 - a host must not be lost because we erred once
-                _log.exception("host not usable", host=self.id)
-                self._prepared, self.reason, retry = False, "an error of the controller; see its log", _RETRY
-                await went(self)
+            except Exception as error:  # noqa: BLE001 - a host must not be lost because we erred once
+                retry = _RETRY
+                await self._give_up(error, went)
             try:
                 async with asyncio.timeout(retry):
                     await self._wake.wait()
             except TimeoutError:
                 continue
+
+    async def _give_up(self, error: Exception, went: Callable[[HostLink], Awaitable[None]]) -> None:
+        """Take the host for not usable, for some time."""
+        if isinstance(error, CernVMError):
+            _log.warning("host not usable", host=self.id, reason=error.detail)
+            reason = error.detail
+        else:
+            _log.error("host not usable", host=self.id, exc_info=error)
+            reason = "an error of the controller; see its log"
+        self._prepared, self.reason = False, reason
+        with suppress(StoreUnavailable):  # then it is written down when the host is tried again
+            await went(self)
 
     async def _prepare(self) -> None:
         """Make exist what every machine there needs; each part is left alone where it is as it should be."""
@@ -173,6 +181,7 @@ class HostLink:
         except CernVMError as error:
             _log.warning("acceleration not probed", host=self.id, reason=error.detail)
             found, proven = "qemu", False
-        await remember(found, proven)
+        with suppress(StoreUnavailable):  # then it is found out again
+            await remember(found, proven)
         self.settle_acceleration(found)
         _log.info("acceleration found", host=self.id, acceleration=found)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from cernvmapi.errors import Conflict, Invalid
+from cernvmapi.errors import Conflict, ForeignHome, Invalid
 from cernvmapi.models import Appliance, Flavor, Machine, MachineCreate, Status, Target, VolumeKind
 from cernvmcontroller import naming
 from cernvmcontroller.machines.ledger import changed, to_model
@@ -36,6 +36,8 @@ class Birth:
             The appliance cannot be what is asked for.
         Conflict
             The server has a machine of another kind, or its home is in use.
+        ForeignHome
+            The home of that name is another account's.
         NoRoom
             No host can take it.
         """
@@ -52,12 +54,13 @@ class Birth:
         }
         subject = f"machine/{machine_id}"
         async with self._store.write(actor, "machine.create", subject, details=details) as tx:
+            home = await self._own_home(tx, request, owner)
             if request.notebook and owner is not None and request.server_name is not None:
                 there = await machines.find_server(tx.session, owner, request.server_name)
                 if there is not None:
                     return _same(there, request, appliance, flavor), False
             row = self._row(machine_id, request, owner, appliance, flavor)
-            home = await self._known_home(tx, request, owner)
+            self._refuse_home_in_use(home)
             host = await self._place(tx, row, request, appliance, home)
             tx.session.add(row)
             await inventory.promise(tx, row, host.id)
@@ -124,17 +127,33 @@ class Birth:
         )
         return self._shop.inventory.links[choose(candidates, wish).id]
 
-    async def _known_home(
-        self, tx: Transaction, request: MachineCreate, owner: str | None
-    ) -> VolumeRow | None:
+    async def _own_home(self, tx: Transaction, request: MachineCreate, owner: str | None) -> VolumeRow | None:
+        """Return the home of the server, which goes with the account, not with its name."""
         if not request.home or owner is None:
             return None
-        home = await volumes.home(tx.session, owner, request.server_name or "")
+        server = request.server_name or ""
+        home = await volumes.home(tx.session, owner, server)
+        if home is None and request.owner_id is not None:
+            home = await volumes.home_of_account(tx.session, request.owner_id, server)
+        if home is None:
+            return None
+        if home.owner_id not in {None, request.owner_id} and not request.adopt_home:
+            raise ForeignHome(
+                f"There is the home {home.id} of another account with the name {owner}, as of a user who was "
+                "deleted. An administrator hands it over or deletes it; until then no server with a home can "
+                "start here."
+            )
+        mine = (owner, request.owner_id or home.owner_id)
+        if (home.owner, home.owner_id) != mine:
+            home.owner, home.owner_id = mine
+            await volumes.changed(tx, home)
+        return home
+
+    def _refuse_home_in_use(self, home: VolumeRow | None) -> None:
         if home is not None and home.machine is not None:
             raise Conflict(f"The home is in use by the machine {home.machine}; stop that one first.")
         if home is not None and home.id in self._shop.going:
             raise Conflict("The home is being deleted; try again in a moment: then you get a new one.")
-        return home
 
     async def _new_home(
         self, tx: Transaction, row: MachineRow, request: MachineCreate, host: HostLink
@@ -147,6 +166,7 @@ class Birth:
             pool=host.spec.pool.name,
             owner=row.owner,
             server_name=request.server_name or "",
+            owner_id=request.owner_id,
             capacity_mib=request.home_mib or self._shop.settings.home_mib,
             created=datetime.now(UTC),
         )

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from importlib.metadata import version
 from typing import TYPE_CHECKING
 
 import structlog
 from sqlalchemy import select
 
-from cernvmapi.errors import CernVMError
+from cernvmapi.errors import CernVMError, StoreUnavailable
 from cernvmapi.models import AuditRecord, ComponentHealth, Health, OperationStatus, Page, Status
 from cernvmcontroller.machines.agentlink import AgentLinks
 from cernvmcontroller.machines.census import Census
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 
 _log = structlog.get_logger(__name__)
 _PRUNE_EVERY = 3600.0
+_CHECK_AGAIN = 5.0
 _UNDER_WAY = (Status.STARTING, Status.STOPPING, Status.DELETING)
 
 
@@ -108,7 +110,7 @@ class Engine:
         self.reconciler = Reconciler(Worker(self._shop), settings.retry)
         self.machines = Machines(store, self._shop, self.reconciler.interrupt)
         self.operations = Operations(store, self.machines.cancel_start)
-        self.volumes = Volumes(store, inventory, self._shop.going)
+        self.volumes = Volumes(store, inventory, hub_id, self._shop.going)
         self.audit = Audit(store)
         self.census = Census(store, inventory.configured)
         self._uuids: dict[str, str] = {}
@@ -136,6 +138,7 @@ class Engine:
         self._tasks |= {
             asyncio.create_task(self._poll(), name="poll"),
             asyncio.create_task(self._prune(), name="prune"),
+            asyncio.create_task(self._check(), name="check the store"),
         }
 
     async def close(self) -> None:
@@ -161,9 +164,9 @@ class Engine:
 
     async def health(self) -> Health:
         """Say how the controller is, at once: from what is known, without asking a host."""
-        unknown = self.census.reason()
+        unknown, broken = self.census.reason(), self.store.problem
         components = [
-            ComponentHealth(name="store", status="ok"),
+            ComponentHealth(name="store", status="down" if broken else "ok", detail=broken),
             ComponentHealth(name="machines", status="degraded" if unknown else "ok", detail=unknown),
         ]
         components += [
@@ -171,7 +174,7 @@ class Engine:
             for link in self.inventory.links.values()
         ]
         hosts = [link.alive for link in self.inventory.links.values()]
-        status = "ok" if hosts and all(hosts) and not unknown else "degraded"
+        status = "ok" if hosts and all(hosts) and not unknown and not broken else "degraded"
         return Health(status=status, version=version("cernvmhub"), hub_id=self.hub_id, components=components)
 
     def _poke(self, machine: str) -> None:
@@ -208,8 +211,11 @@ class Engine:
 
     async def _find(self, uuid: str) -> None:
         """Remember whose domain it is."""
-        async with self.store.read() as session:
-            found = (await session.scalars(select(MachineRow.id).where(MachineRow.uuid == uuid))).first()
+        try:
+            async with self.store.read() as session:
+                found = (await session.scalars(select(MachineRow.id).where(MachineRow.uuid == uuid))).first()
+        except StoreUnavailable:
+            return  # the safety net looks at every machine
         if found is not None:
             self._uuids[uuid] = found
             self.reconciler.poke(found)
@@ -230,20 +236,43 @@ class Engine:
     async def _poll(self) -> None:
         while True:
             await asyncio.sleep(self._settings.poll_interval)
-            for link in self.inventory.links.values():
-                if link.alive:
-                    try:
-                        await self.inventory.measure(link)
-                    except CernVMError as error:
-                        _log.warning("pool not measured", host=link.id, reason=error.detail)
-                    if link.id in self.census.missing:
-                        await self._came(link)
-            async with self.store.read() as session:
-                everything = await machines.all_ids(session)
-            for machine in everything:
-                self.reconciler.poke(machine)
+            try:
+                await self._look_at_everything()
+            except StoreUnavailable as error:
+                _log.warning("machines not looked at", reason=error.detail)
+
+    async def _look_at_everything(self) -> None:
+        for link in self.inventory.links.values():
+            if link.alive:
+                try:
+                    await self.inventory.measure(link)
+                except CernVMError as error:
+                    _log.warning("pool not measured", host=link.id, reason=error.detail)
+                if link.id in self.census.missing:
+                    await self._came(link)
+        async with self.store.read() as session:
+            everything = await machines.all_ids(session)
+        for machine in everything:
+            self.reconciler.poke(machine)
 
     async def _prune(self) -> None:
         while True:
-            await self.store.prune()
+            try:
+                await self.store.prune()
+            except StoreUnavailable as error:
+                _log.warning("old events not thrown away", reason=error.detail)
             await asyncio.sleep(_PRUNE_EVERY)
+
+    async def _check(self) -> None:
+        """Notice a database that cannot be used, and that it can be again; look at all machines then."""
+        known = ""
+        while True:
+            await asyncio.sleep(_CHECK_AGAIN if known else self._settings.poll_interval)
+            now = await self.store.check()
+            if now and not known:
+                _log.error("the database cannot be used; machines run on", reason=now)
+            elif known and not now:
+                _log.info("the database can be used again")
+                with suppress(StoreUnavailable):
+                    await self._look_at_everything()
+            known = now

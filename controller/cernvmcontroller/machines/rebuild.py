@@ -6,7 +6,7 @@ Only what is of this hub is taken; nothing on a host is changed.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC
 from functools import partial
 from ipaddress import IPv4Address
 from typing import TYPE_CHECKING
@@ -20,6 +20,7 @@ from sqlalchemy.exc import IntegrityError
 from cernvmapi.errors import CernVMError, HypervisorFailed, NotFound
 from cernvmapi.models import Power, Status, Target, VolumeKind
 from cernvmcontroller import naming
+from cernvmcontroller.machines import sidecar as sidecars
 from cernvmcontroller.machines.ledger import changed
 from cernvmcontroller.store import Actor, volumes
 from cernvmcontroller.store.tables import AddressRow, MachineRow, VolumeRow
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
 
 _log = structlog.get_logger(__name__)
 _MIB = 1024 * 1024
-_SIDECAR_LIMIT = 64 * 1024
 _UNITS = {
     "b": 1,
     "bytes": 1,
@@ -42,17 +42,6 @@ _UNITS = {
     "gib": 1024 * _MIB,
     "g": 1024 * _MIB,
 }
-
-
-class Sidecar(msgspec.Struct, frozen=True):
-    """What the volume beside a home says."""
-
-    hub_id: str
-    id: str
-    owner: str
-    server_name: str
-    created: datetime
-    version: int = 1
 
 
 @dataclass(frozen=True)
@@ -115,8 +104,8 @@ async def _home(shop: Workshop, host: HostLink, volume_id: str, there: dict[str,
         if await volumes.by_name(session, pool, state.name) is not None:
             return
     try:
-        raw = await host.hypervisor.read_volume(pool, naming.sidecar_volume(volume_id), _SIDECAR_LIMIT)
-        sidecar = msgspec.json.decode(raw.rstrip(b"\0"), type=Sidecar)
+        raw = await host.hypervisor.read_volume(pool, naming.sidecar_volume(volume_id), sidecars.LARGEST)
+        sidecar = sidecars.decode(raw)
     except (NotFound, msgspec.MsgspecError) as error:
         _log.warning("a home without a readable sidecar", volume=state.name, reason=str(error))
         return
@@ -135,6 +124,7 @@ async def _home(shop: Workshop, host: HostLink, volume_id: str, there: dict[str,
                     pool=pool,
                     owner=sidecar.owner,
                     server_name=sidecar.server_name,
+                    owner_id=sidecar.owner_id,
                     capacity_mib=state.capacity // _MIB,
                     allocation_mib=state.allocation // _MIB,
                     machine=(await tx.session.scalars(holder)).first(),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from datetime import UTC, datetime
 from ipaddress import IPv4Network
 from typing import TYPE_CHECKING, ClassVar
@@ -15,6 +14,7 @@ from cernvmcontroller.context import NetworkIdentity, compose, seed_image
 from cernvmcontroller.hypervisor.domainxml import build
 from cernvmcontroller.hypervisor.interface import DomainSpec, MachineMetadata, VolumeRef, VolumeState
 from cernvmcontroller.machines import agentwire as wire
+from cernvmcontroller.machines import sidecar
 from cernvmcontroller.machines.console import readable
 from cernvmcontroller.machines.ledger import finish_operations, mark
 from cernvmcontroller.store import operations, volumes
@@ -111,17 +111,7 @@ class Start:
                     f"Your home is in use by the machine {home.machine}; stop that one first: two "
                     "machines that write one disk destroy it."
                 ) from None
-        sidecar = {
-            "hub_id": self.shop.hub_id,
-            "id": home.id,
-            "owner": home.owner,
-            "server_name": home.server_name,
-            "created": home.created.isoformat(),
-            "version": 1,
-        }
-        await self.hypervisor.upload_volume(
-            home.pool, naming.sidecar_volume(home.id), json.dumps(sidecar).encode(), format="raw"
-        )
+        await sidecar.write(self.hypervisor, self.shop.hub_id, home)
         self.home = await self.hypervisor.create_volume(
             home.pool, home.name, capacity=home.capacity_mib * _MIB, format="qcow2"
         )

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 from sqlalchemy import select
 
 from cernvmapi.errors import Conflict, HostUnreachable
-from cernvmapi.models import Page, Volume, VolumeKind
+from cernvmapi.models import Page, Volume, VolumeChange, VolumeKind
 from cernvmcontroller import naming
+from cernvmcontroller.machines import sidecar
 from cernvmcontroller.store import Actor, Store, Transaction, volumes
 from cernvmcontroller.store.tables import MachineRow, VolumeRow
 
@@ -22,11 +23,14 @@ class Volumes:
 
     Parameters
     ----------
+    hub_id
+        Of this installation.
     going
         Ids of the homes that are being deleted; no machine is given one of those.
     """
 
-    def __init__(self, store: Store, inventory: Inventory, going: set[str]) -> None:
+    def __init__(self, store: Store, inventory: Inventory, hub_id: str, going: set[str]) -> None:
+        self._hub_id = hub_id
         self._store = store
         self._inventory = inventory
         self._going = going
@@ -55,6 +59,34 @@ class Volumes:
             event_id=found.event_id,
         )
 
+    async def change(self, actor: Actor, volume_id: str, request: VolumeChange) -> Volume:
+        """Say whose home it is; the volume beside it says so too.
+
+        Raises
+        ------
+        Conflict
+            It is no home, a machine has it, or the new owner's server has one already.
+        HostUnreachable
+            No host reaches its pool.
+        """
+        details = {"owner": request.owner, "server": request.server_name}
+        async with self._store.write(actor, "volume.change", f"volume/{volume_id}", details=details) as tx:
+            row = await volumes.get(tx.session, volume_id)
+            await self._refuse(tx, row, "changed")
+            host = self._host(row.pool)
+            owner = row.owner if request.owner is None else request.owner
+            server = row.server_name if request.server_name is None else request.server_name
+            there = await volumes.home(tx.session, owner or "", server or "")
+            if there is not None and there.id != row.id:
+                raise Conflict(f"The server has the home {there.id} already; delete one of the two first.")
+            if request.owner_id is not None or request.owner is not None:
+                row.owner_id = request.owner_id
+            row.owner, row.server_name = owner, server
+            changed = await volumes.changed(tx, row)
+        # Written again at each start; here for a database that is lost before that.
+        await sidecar.write(host.hypervisor, self._hub_id, row)
+        return changed
+
     async def delete(self, actor: Actor, volume_id: str) -> None:
         """Delete a home that no machine has, with all that is in it.
 
@@ -78,12 +110,12 @@ class Volumes:
             async with self._store.write(actor, "volume.delete", f"volume/{volume_id}", audit=False) as tx:
                 await volumes.remove(tx, await volumes.get(tx.session, volume_id))
 
-    async def _refuse(self, tx: Transaction, row: VolumeRow) -> None:
-        """Refuse to delete what somebody needs, or what is being deleted."""
+    async def _refuse(self, tx: Transaction, row: VolumeRow, doing: str = "deleted") -> None:
+        """Refuse to delete or to change what somebody needs, or what is being deleted."""
         if row.kind is not VolumeKind.HOME:
             raise Conflict(
                 f"The volume {row.name} is a {row.kind.value}: it goes when nothing needs it any more. "
-                "Only homes are deleted by hand."
+                f"Only homes are {doing} by hand."
             )
         query = select(MachineRow.id).where(MachineRow.home == row.id)
         users = [row.machine] if row.machine else list(await tx.session.scalars(query))

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from cernvmapi.errors import CernVMError, HostUnreachable, StartFailed
+from cernvmapi.errors import CernVMError, HostUnreachable, StartFailed, StoreUnavailable
 from cernvmapi.models import Status
 from cernvmcontroller.machines import watch
 from cernvmcontroller.machines.job import Interrupted, Job
@@ -30,6 +30,14 @@ class Worker:
 
     async def __call__(self, machine: str, job: Job) -> bool:
         """Move one machine on; False where it shall be tried again after a pause."""
+        try:
+            return await self._look(machine, job)
+        except StoreUnavailable as error:
+            # It says nothing about the machine: whatever was begun is gone on with when the database is back.
+            _log.warning("a machine waits for the database", machine=machine, reason=error.detail)
+            return False
+
+    async def _look(self, machine: str, job: Job) -> bool:
         row = await self.shop.ledger.get(machine)
         if row is None:
             await self.shop.leave(machine)
@@ -40,6 +48,8 @@ class Worker:
             await self._move(row, job)
         except Interrupted:
             self.shop.poke(machine)
+        except StoreUnavailable:
+            raise
         except HostUnreachable as error:
             return await self._unreachable(row, error)
         except CernVMError as error:

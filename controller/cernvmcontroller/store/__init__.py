@@ -5,7 +5,8 @@ Queries are functions in the modules of their tables: `machines`, `volumes`, `op
 """
 
 from cernvmcontroller.store.database import StoreError
+from cernvmcontroller.store.leadership import Leadership, lead
 from cernvmcontroller.store.store import Store
 from cernvmcontroller.store.transaction import Actor, Transaction
 
-__all__ = ["Actor", "Store", "StoreError", "Transaction"]
+__all__ = ["Actor", "Leadership", "Store", "StoreError", "Transaction", "lead"]

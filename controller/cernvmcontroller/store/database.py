@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 _BUSY_MS = 10_000
 """How long SQLite waits for another process's write; this program's own writes wait in line before that."""
 
+_CONNECT = 10
+"""Seconds until a PostgreSQL server answers, or a connection to it is free."""
+
 _WRITE = "cernvm_write"
 
 _LOCK = 0x6365726E766D
@@ -51,7 +54,12 @@ class Database:
             self._reading: AsyncEngine = engine
             self._writing: AsyncEngine = engine.execution_options(**{_WRITE: True})
         elif self.dialect == "postgresql":
-            engine = create_async_engine(parsed.set(drivername="postgresql+asyncpg"), pool_pre_ping=True)
+            engine = create_async_engine(
+                parsed.set(drivername="postgresql+asyncpg"),
+                pool_pre_ping=True,
+                pool_timeout=_CONNECT,
+                connect_args={"timeout": _CONNECT},
+            )
             self._reading = engine.execution_options(
                 isolation_level="REPEATABLE READ", postgresql_readonly=True
             )
@@ -93,10 +101,16 @@ def _sqlite(url: URL) -> AsyncEngine:
     if not url.database or url.database == ":memory:" or url.query:
         raise StoreError("The SQLite database has to be a file: use sqlite:////absolute/path.sqlite.")
     path = Path(url.database)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    # The database holds who did what. SQLite gives its -wal and -shm files the mode of the database.
-    os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
-    path.chmod(0o600)
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        # The database holds who did what. SQLite gives its -wal and -shm files the mode of the database.
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+        path.chmod(0o600)
+    except OSError as error:
+        raise StoreError(
+            f"The database {path} cannot be opened ({error.strerror}): let this account own it and its "
+            "folder, and see to it that there is room on that disk."
+        ) from None
     engine = create_async_engine(url.set(drivername="sqlite+aiosqlite"))
     event.listen(engine.sync_engine, "connect", _configure)
     event.listen(engine.sync_engine, "begin", _begin)

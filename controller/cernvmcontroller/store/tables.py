@@ -282,6 +282,8 @@ class VolumeRow(Table):
     pool: Mapped[str] = mapped_column(ForeignKey("pools.id"))
     owner: Mapped[str | None] = mapped_column(index=True)
     server_name: Mapped[str | None]
+    owner_id: Mapped[str | None] = mapped_column(index=True)
+    """Which account of the name `owner` a home is for."""
     capacity_mib: Mapped[int] = mapped_column(BigInteger, default=0)
     allocation_mib: Mapped[int | None] = mapped_column(BigInteger)
     machine: Mapped[str | None] = mapped_column(ForeignKey("machines.id", ondelete="SET NULL"), index=True)

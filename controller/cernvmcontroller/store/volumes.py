@@ -56,6 +56,16 @@ async def home(session: AsyncSession, owner: str, server_name: str) -> VolumeRow
     return (await session.scalars(query)).one_or_none()
 
 
+async def home_of_account(session: AsyncSession, owner_id: str, server_name: str) -> VolumeRow | None:
+    """Return the home volume of an account's server, whatever the account is called now."""
+    query = select(VolumeRow).where(
+        VolumeRow.kind == VolumeKind.HOME,
+        VolumeRow.owner_id == owner_id,
+        VolumeRow.server_name == server_name,
+    )
+    return (await session.scalars(query.order_by(VolumeRow.created))).first()
+
+
 async def of_machine(session: AsyncSession, machine_id: str) -> Sequence[VolumeRow]:
     """Return the volumes that are attached to a machine."""
     query = select(VolumeRow).where(VolumeRow.machine == machine_id)

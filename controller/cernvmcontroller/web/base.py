@@ -36,6 +36,9 @@ log = logger(__name__)
 PROBLEM = "application/problem+json"
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _OWN_FAULT = 500
+_AWAY = 503
+_TRY_AGAIN = "5"
+"""Seconds after which what is away may be back."""
 
 
 class BaseHandler(HubOAuthenticated, RequestHandler):  # type: ignore[misc]
@@ -105,6 +108,8 @@ class BaseHandler(HubOAuthenticated, RequestHandler):  # type: ignore[misc]
             self.set_header("WWW-Authenticate", 'Bearer realm="CernVM Hub"')
         if problem.status == 405 and self.allow:  # noqa: PLR2004
             self.set_header("Allow", self.allow)
+        if problem.status == _AWAY:
+            self.set_header("Retry-After", _TRY_AGAIN)
         if problem.status in {401, 403}:
             self.services.metrics.refused.labels(problem.code).inc()
         self.set_status(problem.status)

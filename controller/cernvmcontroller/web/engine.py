@@ -31,6 +31,7 @@ if TYPE_CHECKING:
         Session,
         Status,
         Volume,
+        VolumeChange,
         VolumeKind,
     )
     from cernvmcontroller.store import Actor
@@ -126,6 +127,9 @@ class Volumes(Protocol):
         cursor: str | None = None,
     ) -> Page[Volume]:
         """Return one page."""
+
+    async def change(self, actor: Actor, volume_id: str, request: VolumeChange) -> Volume:
+        """Hand a home over; `Conflict` while a machine has it, or where the new owner has one."""
 
     async def delete(self, actor: Actor, volume_id: str) -> None:
         """Delete a volume that nothing uses; `Conflict` while it is attached or part of a machine."""

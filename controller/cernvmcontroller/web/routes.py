@@ -20,6 +20,7 @@ from cernvmapi.models import (
     Pool,
     Session,
     Volume,
+    VolumeChange,
 )
 from cernvmcontroller.web import metrics, queries
 from cernvmcontroller.web.endpoints import events, machines, records, site
@@ -93,6 +94,10 @@ ROUTES: tuple[Route, ...] = (
         "List volumes", query=queries.VolumesQuery,
     ),
     _route("GET /volumes/{id}", _R, records.get_volume, Volume, "volumes", "Get a volume"),
+    _route(
+        "PATCH /volumes/{id}", _A, records.change_volume, Volume, "volumes",
+        "Say whose home it is: hand it over, or rename its server", body=VolumeChange, body_required=True,
+    ),
     _route(
         "DELETE /volumes/{id}", _W, records.delete_volume, None, "volumes",
         "Delete a volume and what is on it, for good", statuses=(204,),

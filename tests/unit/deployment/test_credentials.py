@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import ssl
 import stat
+import subprocess
+import sys
 from typing import TYPE_CHECKING
 
 import pytest
 from deployment import certificates, component, credentials
-from deployment.settings import Settings, SettingsError
+from deployment.settings import ROOT, Settings, SettingsError
+
+from cernvmcontroller.statedir import StateError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -76,6 +81,16 @@ def test_certificates_are_made_before_the_hub_starts(settings: Settings) -> None
     made = own.certificate.read_bytes()
     certificates.ensure(settings)
     assert own.certificate.read_bytes() == made
+    # Killed in the middle of a first start: the last file is half written.
+    (settings.certificates / certificates.FINISHED).unlink()
+    own.certificate.write_bytes(made[: len(made) // 2])
+    certificates.ensure(settings)
+    ssl.create_default_context().load_cert_chain(own.certificate, own.key)
+    # Once finished they are never thrown away: machines were given some of them.
+    again = api.certificate.read_bytes()
+    own.key.unlink()
+    certificates.ensure(settings)
+    assert api.certificate.read_bytes() == again
 
 
 def test_certificates_that_cannot_be_made_are_said_with_the_reason(
@@ -86,3 +101,87 @@ def test_certificates_that_cannot_be_made_are_said_with_the_reason(
     broken.write_text("raise RuntimeError('this site is not ready')\n")
     with pytest.raises(SettingsError, match=r"cannot make its certificates(.|\n)*this site is not ready"):
         certificates.ensure(dataclasses.replace(settings, hub_config=broken))
+
+
+@pytest.mark.parametrize("name", ["accounts.json", *credentials.SECRETS])
+def test_a_secret_that_others_may_read_is_refused_with_the_way_out(settings: Settings, name: str) -> None:
+    credentials.ensure(settings)
+    (settings.state / name).chmod(0o644)
+    with pytest.raises(StateError, match=rf"{name}, which holds secrets: chmod go-rwx"):
+        credentials.ensure(settings)
+    (settings.state / name).chmod(0o600)
+    credentials.ensure(settings)
+
+
+def test_a_state_that_others_may_look_into_or_that_is_anothers_is_refused(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    credentials.ensure(settings)
+    settings.state.chmod(0o755)
+    with pytest.raises(StateError, match="chmod go-rwx"):
+        credentials.ensure(settings)
+    settings.state.chmod(0o700)
+    monkeypatch.setattr("cernvmcontroller.statedir.os.geteuid", lambda: 65534)
+    with pytest.raises(StateError, match=r"belongs to .* run as that account"):
+        credentials.ensure(settings)
+
+
+@pytest.mark.parametrize("moment", ["open", "write", "fsync", "replace"])
+def test_who_is_killed_while_files_are_written_first_leaves_what_the_next_run_repairs(
+    settings: Settings, moment: str
+) -> None:
+    """Kill a process at the n-th such call, for every n, and run again each time."""
+    program = """
+import os, sys
+from pathlib import Path
+from deployment import credentials
+from deployment.settings import Settings
+moment, left = sys.argv[1], int(sys.argv[2])
+def killed(real):
+    def call(*args, **kwargs):
+        global left
+        left -= 1
+        if left < 0:
+            if moment == "write":
+                real(args[0], args[1][: len(args[1]) // 2])
+            os._exit(9)
+        return real(*args, **kwargs)
+    return call
+if moment == "replace":
+    Path.replace = killed(Path.replace)
+elif moment == "write":
+    fdopen = os.fdopen
+    class Half:
+        def __init__(self, file): self.file = file
+        def __enter__(self): return self
+        def __exit__(self, *error): self.file.close()
+        def flush(self): self.file.flush()
+        def write(self, text): return killed_write(self.file, text)
+    def real_write(file, text):
+        done = file.write(text); file.flush(); return done
+    killed_write = killed(real_write)
+    os.fdopen = lambda *args: Half(fdopen(*args))
+else:
+    setattr(os, moment, killed(getattr(os, moment)))
+settings = Settings.from_environment()
+credentials.ensure(settings)
+settings.remember()
+"""
+    environment = {"STATE": str(settings.state), "PORT": "9000", "PATH": "/usr/bin", "PYTHONPATH": str(ROOT)}
+    code, after = 9, -1
+    while code == 9:
+        after += 1
+        done = subprocess.run(
+            [sys.executable, "-c", program, moment, str(after)],
+            env=environment,
+            check=False,
+            capture_output=True,
+            text=True,
+        )
+        code = done.returncode
+        assert code in {0, 9}, done.stderr
+        assert after < 30
+    assert after >= 3, "it was killed at several files"
+    first = credentials.ensure(settings)
+    assert len(first["accounts"]) == 2
+    assert Settings.from_environment({"STATE": str(settings.state)}).port == 9000

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import configparser
+import dataclasses
+import errno
 import os
 import socket
+from ipaddress import IPv4Network
 from typing import TYPE_CHECKING
 
 import pytest
-from deployment import clean, debian, lock, run, supervision
+from deployment import clean, component, debian, lock, run, supervision
 from deployment.settings import Settings, SettingsError
 
 if TYPE_CHECKING:
@@ -18,7 +21,7 @@ if TYPE_CHECKING:
 @pytest.fixture
 def settings(tmp_path: Path) -> Settings:
     state = tmp_path / "state"
-    state.mkdir()
+    state.mkdir(mode=0o700)
     return Settings.from_environment({"STATE": str(state), "PORT": "28440", "HUB_NAME": "cernvmunit"})
 
 
@@ -134,3 +137,33 @@ def test_what_the_controller_complains_of_is_found_in_its_log(settings: Settings
         "2026-01-01T00:00:01Z [info     ] listening [server] port=1\n"
     )
     assert supervisor.complaint("controller") == "host does not answer [inventory] host=local reason='no bus'"
+
+
+def test_a_full_disk_at_the_start_is_said_in_a_sentence(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(_settings: Settings) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(settings.accounts))
+
+    monkeypatch.setattr(run, "refuse_taken_ports", lambda _settings: None)
+    monkeypatch.setattr(run, "prepare", full)
+    with pytest.raises(run.CannotRun, match=r"accounts\.json: No space left on device\. Make room there"):
+        run.run(settings)
+
+
+def test_damaged_settings_of_a_state_say_what_belongs_there(settings: Settings) -> None:
+    (settings.state / "settings.json").write_text('{"PORT": "28')
+    with pytest.raises(SettingsError, match=r"settings\.json is damaged: restore it"):
+        Settings.from_environment({"STATE": str(settings.state)})
+
+
+@pytest.mark.parametrize("name", component.COMPONENTS)
+def test_every_port_is_looked_at_again_when_its_component_starts(settings: Settings, name: str) -> None:
+    local = dataclasses.replace(settings, subnet=IPv4Network("127.3.0.0/24"))  # the gateway is this machine's
+    for address, port in component.ports(name, local):
+        with socket.socket() as other:
+            other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            other.bind((address, port))
+            other.listen()
+            assert f"Port {port} on {address} is taken" in component.taken(name, local)
+        assert component.taken(name, local) == ""

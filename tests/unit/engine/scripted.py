@@ -136,6 +136,7 @@ class Lab:
         self.template: dict[str, Any] = {}
         """What new guests are like."""
         self.database = folder / "controller.sqlite"
+        self.url = f"sqlite+aiosqlite:///{self.database}"
         self.settings = Settings(
             hub_name="labhub",
             boot_timeout=10,
@@ -203,7 +204,7 @@ class Lab:
             )
             for name in self.hosts
         ]
-        self.store = await Store.open(f"sqlite+aiosqlite:///{self.database}", HUB)
+        self.store = await Store.open(self.url, HUB)
         inventory = Inventory(
             self.store, specs, self._hypervisor, flavors=load_flavors(DEFAULT_FLAVORS, "small")
         )

@@ -29,6 +29,7 @@ from tornado import httpserver, iostream, netutil, web
 from cernvmapi.errors import (
     CernVMError,
     Conflict,
+    ForeignHome,
     Malformed,
     NotFound,
     StartFailed,
@@ -53,6 +54,7 @@ from cernvmapi.models import (
     Status,
     Target,
     Volume,
+    VolumeChange,
     VolumeKind,
     encode,
 )
@@ -250,6 +252,8 @@ class StandIn:
             ),
             None,
         )
+        if home is not None and home.owner_id not in {None, request.owner_id} and not request.adopt_home:
+            raise ForeignHome(f"There is the home {home.id} of another account.")
         if request.home and home is None:
             home = Volume(
                 id=f"v-{number}",
@@ -258,6 +262,7 @@ class StandIn:
                 pool="p",
                 owner=request.owner,
                 server_name=request.server_name,
+                owner_id=request.owner_id,
                 created=UPDATED,
             )
             self.volumes[home.id] = home
@@ -488,6 +493,7 @@ class Handler(web.RequestHandler):
         ("PUT", r"/machines/([^/]+)/session", "session"),
         ("GET", r"/machines/([^/]+)/console", "console"),
         ("GET", r"/volumes", "volumes"),
+        ("PATCH", r"/volumes/([^/]+)", "change_volume"),
         ("DELETE", r"/volumes/([^/]+)", "delete_volume"),
         ("GET", r"/operations", "operations"),
         ("GET", r"/operations/([^/]+)", "operation"),
@@ -535,7 +541,7 @@ class Handler(web.RequestHandler):
         finally:
             self.it._connections.discard(task)
 
-    get = post = put = delete = _answer
+    get = post = put = patch = delete = _answer
 
     async def say(self, thing: Any, status: int = 200) -> None:
         self.set_status(status)
@@ -592,6 +598,11 @@ class Handler(web.RequestHandler):
     async def do_volumes(self) -> None:
         owner = self.get_query_argument("owner", None)
         await self.say_page([one for one in self.it.volumes.values() if owner in (None, one.owner)])
+
+    async def do_change_volume(self, volume_id: str) -> None:
+        wish = msgspec.json.decode(self.request.body, type=VolumeChange)
+        self.it.volumes[volume_id] = replace(self.it.volumes[volume_id], server_name=wish.server_name)
+        await self.say(self.it.volumes[volume_id])
 
     async def do_delete_volume(self, volume_id: str) -> None:
         self.it.volumes.pop(volume_id)

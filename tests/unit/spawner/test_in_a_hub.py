@@ -13,7 +13,7 @@ import sys
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urljoin
+from urllib.parse import quote, urljoin
 
 import httpx
 import pytest
@@ -344,6 +344,51 @@ async def test_the_options_page_is_served_filled_by_a_link_and_sent(hub: Hub, co
         await hub.until(lambda: _gone(hub, "alice"))
         again = await person.get(f"{base}/spawn/alice")
         assert re.findall(r'value="([\w-]+)" data-title[^>]*checked', again.text) == ["cernvm", "large"]
+
+
+async def test_fifty_users_at_once_and_one_who_presses_twenty_times(hub: Hub, controller: StandIn) -> None:
+    users = [f"user{number}" for number in range(50)]
+    assert (await hub.call("POST", "/users", usernames=[*users, "eager"])).status_code == 201
+    pressing = asyncio.gather(
+        *(hub.call("POST", f"/users/{user}/server") for user in users),
+        *(hub.call("POST", "/users/eager/server") for _ in range(20)),
+    )
+    while not pressing.done():
+        async with asyncio.timeout(20):
+            assert (await hub.call("GET", "/")).is_success
+        await asyncio.sleep(0.05)
+    answers = [answer.status_code for answer in await pressing]
+    assert set(answers[:50]) <= {201, 202}
+    assert set(answers[50:]) <= {201, 202, 400}, "started, on its way, or running already"
+    for user in [*users, "eager"]:
+        await hub.until(lambda user=user: _ready(hub, user))
+    machines = list(controller.machines.values())
+    assert sorted(machine.owner or "" for machine in machines) == sorted([*users, "eager"])
+    assert {machine.status for machine in machines} == {Status.RUNNING}
+
+
+async def test_a_user_created_again_does_not_get_the_old_home_though_the_controller_was_away(
+    hub: Hub, controller: StandIn
+) -> None:
+    name = "ursulä 👩‍🔬 " + "ж" * 180
+    path = f"/users/{quote(name)}"
+    await hub.call("POST", path)
+    assert (await hub.call("POST", f"{path}/server")).status_code in (201, 202)
+    assert (await hub.events(f"{path}/server"))[-1]["ready"]
+    (home,) = controller.volumes.values()
+    assert home.owner == name
+    await hub.call("DELETE", f"{path}/server")
+    await controller.until(lambda: not controller.machines)
+    await hub.until(lambda: _gone(hub, quote(name)))
+    await controller.down()
+    deleted = await hub.call("DELETE", path)
+    assert deleted.status_code == 204, deleted.text
+    controller.up()
+    await hub.call("POST", path)
+    refused = await hub.call("POST", f"{path}/server")
+    said = refused.text if refused.status_code >= 400 else (await hub.events(f"{path}/server"))[-1]["message"]
+    assert "of another account" in said
+    assert controller.volumes[home.id].owner_id == home.owner_id
 
 
 @pytest.fixture

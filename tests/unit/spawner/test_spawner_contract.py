@@ -431,14 +431,16 @@ async def test_deleting_a_server_for_good_deletes_its_home_and_no_other(
     assert [one.server_name for one in controller.volumes.values()] == [""]
 
 
-async def test_a_server_with_a_home_keeps_its_name(controller: StandIn, spawner_of: MakeSpawner) -> None:
+async def test_a_home_follows_its_servers_new_name(controller: StandIn, spawner_of: MakeSpawner) -> None:
     spawner = spawner_of("alice", "second")
     await spawner.rename("second", "third")
     await started(spawner)
-    await spawner.stop()
-    with pytest.raises(HTTPError, match="its files would be missing") as caught:
+    with pytest.raises(HTTPError, match="Delete the machine first: the home stays") as caught:
         await spawner.rename("second", "third")
     assert caught.value.status_code == 409
+    await spawner.stop()
+    await spawner.rename("second", "third")
+    assert [one.server_name for one in controller.volumes.values()] == ["third"]
 
 
 async def test_the_servers_environment_says_where_things_are(

@@ -12,7 +12,7 @@ from alembic.migration import MigrationContext
 from sqlalchemy import text
 from tests.unit.store.samples import HUB
 
-from cernvmcontroller.store import Store, StoreError, migrations
+from cernvmcontroller.store import Store, StoreError, migrations, volumes
 from cernvmcontroller.store.database import Database
 from cernvmcontroller.store.tables import Table
 
@@ -107,3 +107,29 @@ def test_every_migration_is_in_one_line() -> None:
     from alembic.script import ScriptDirectory  # noqa: PLC0415
 
     assert len(ScriptDirectory.from_config(migrations.configuration()).get_heads()) == 1
+
+
+async def test_an_older_database_is_brought_to_the_newest_form_with_all_that_is_in_it(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    upgrade = command.upgrade
+    with monkeypatch.context() as patch:
+        patch.setattr(command, "upgrade", lambda config, _revision: upgrade(config, "0001"))
+        database = Database(database_url)
+        async with database.writing.begin() as connection:
+            await connection.run_sync(migrations.upgrade, database.name)
+            await connection.execute(text("INSERT INTO meta VALUES ('hub_id', :hub)"), {"hub": HUB})
+            await connection.execute(
+                text("INSERT INTO pools VALUES ('p', 'p', '', :no, 1, 1, :no)"), {"no": False}
+            )
+            zone = "+00" if database.dialect == "postgresql" else ".000000"
+            columns = "id, kind, name, pool, owner, server_name, capacity_mib, created"
+            values = f"'v-1', 'home', 'home-v-1.qcow2', 'p', 'alice', '', 1, '2026-01-01 00:00:00{zone}'"
+            await connection.execute(text(f"INSERT INTO volumes ({columns}) VALUES ({values})"))
+        await database.close()
+    store = await Store.open(database_url, HUB)
+    async with store.read() as session:
+        home = await volumes.home(session, "alice", "")
+        assert home is not None
+        assert (home.id, home.owner_id) == ("v-1", None)
+    await store.close()

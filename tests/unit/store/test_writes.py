@@ -12,6 +12,7 @@ from sqlalchemy import func, select
 from sqlalchemy.exc import IntegrityError
 from tests.unit.store.samples import ALICE, HUB, machine
 
+from cernvmapi.errors import StoreUnavailable
 from cernvmcontroller.store import Actor, Store, audit, machines
 from cernvmcontroller.store.audit import AuditQuery
 from cernvmcontroller.store.tables import EventRow, MetaRow
@@ -206,7 +207,7 @@ async def test_subscribers_learn_of_a_commit_whose_answer_was_lost(store: Store)
         return await anext(events)
 
     waiting = asyncio.create_task(first())
-    with pytest.raises(ConnectionError):  # noqa: PT012
+    with pytest.raises(StoreUnavailable):  # noqa: PT012
         async with store.write(ALICE, "machine.create", "machine/m-1") as tx:
             await machines.add(tx, machine("m-1"))
             commit = tx.session.commit

@@ -244,6 +244,11 @@ class Volumes:
         ]
         return _slice(rows, limit, cursor)
 
+    async def change(self, actor, volume_id, request):
+        row = await self.get(volume_id)
+        self.rows[volume_id] = msgspec.structs.replace(row, owner=request.owner or row.owner)
+        return self.rows[volume_id]
+
     async def delete(self, actor, volume_id):
         del self.rows[volume_id]
 

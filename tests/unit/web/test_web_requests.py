@@ -6,6 +6,8 @@ import json
 import pytest
 from tests.unit.web.fakehub import HUB_TOKEN
 
+from cernvmapi.errors import StoreUnavailable
+
 MIB = 1024 * 1024
 JSON = {"Content-Type": "application/json"}
 
@@ -171,3 +173,16 @@ async def test_the_log_has_who_and_what_and_no_secrets(served, capsys):
     for secret in ("very-secret", HUB_TOKEN, "private"):
         assert secret not in text
     assert "very-secret" not in json.dumps(list(map(str, served.engine.audit.rows)))
+
+
+async def test_a_database_that_is_away_is_one_problem_that_says_when_to_try_again(served):
+    served.engine.machines.page = _away
+    async with served.http(HUB_TOKEN) as http:
+        answer = await http.get("/machines")
+    assert (answer.status_code, answer.json()["code"]) == (503, "store-unavailable")
+    assert int(answer.headers["Retry-After"]) > 0
+    assert "disk is full" in answer.json()["detail"]
+
+
+async def _away(**_query):
+    raise StoreUnavailable("The database has no room left: its disk is full. Make room there.")

@@ -57,7 +57,7 @@ async def test_each_route_lets_in_who_may_and_nobody_else(served, route, somebod
     kind = route.path.split("/")[1]
     path = route.path.replace("{id}", {**THINGS, **SITE}.get(kind, ""))
     wanted = expected(route, somebody)
-    body = {"json": {}} if route.method in {"POST", "PUT"} else {}
+    body = {"json": {}} if route.method in {"POST", "PUT", "PATCH"} else {}
     async with (
         served.http(SOMEBODIES[somebody]) as http,
         http.stream(route.method, path, **body) as response,
@@ -119,7 +119,14 @@ async def test_a_user_makes_machines_for_themselves_only(served):
     async with served.http("alice-write") as http:
         made = (await http.post("/machines", json={})).json()
         assert made["owner"] == "alice"
-        for body in ({"owner": "bob"}, {"host": "local"}, {"cluster": "c"}, {"notebook": True}):
+        for body in (
+            {"owner": "bob"},
+            {"host": "local"},
+            {"cluster": "c"},
+            {"notebook": True},
+            {"owner_id": "1"},
+            {"adopt_home": True},
+        ):
             assert (await http.post("/machines", json=body)).status_code == 403
         for body in ({"vcpus": 64}, {"memory_mib": 65536}, {"home": True, "home_mib": 1048576}):
             assert (await http.post("/machines", json=body)).status_code == 403

@@ -86,6 +86,8 @@ def _owner(exchange: Exchange, request: MachineCreate) -> str | None:
             raise Forbidden("Only an administrator chooses the host; leave it out.")
         if (request.vcpus, request.memory_mib, request.home_mib) != (None, None, None):
             raise Forbidden("Only an administrator chooses another size than a flavor's; choose a flavor.")
+        if request.owner_id is not None or request.adopt_home:
+            raise Forbidden("Only the hub says whose account it is; leave owner_id and adopt_home out.")
         if request.notebook:
             raise Forbidden("Machines for notebooks are made by the hub: start a server there.")
         return who.name

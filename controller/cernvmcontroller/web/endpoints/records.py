@@ -70,6 +70,12 @@ async def get_volume(exchange: Exchange) -> Volume:
     return await _my_volume(exchange)
 
 
+async def change_volume(exchange: Exchange) -> Volume:
+    """Hand a home over."""
+    volume = await _my_volume(exchange)
+    return await exchange.engine.volumes.change(exchange.actor, volume.id, exchange.body)
+
+
 async def delete_volume(exchange: Exchange) -> Reply:
     """Delete a volume."""
     volume = await _my_volume(exchange)
