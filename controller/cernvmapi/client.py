@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 import httpx
 import msgspec
 
-from cernvmapi import verbs, wire
+from cernvmapi import requestid, verbs, wire
 from cernvmapi.errors import ControllerUnreachable
 from cernvmapi.models import Event, Health
 from cernvmapi.sse import Position
@@ -139,7 +139,7 @@ class Client:
     def send(self, call: Call[T]) -> T:
         """Make a call and return its result."""
         try:
-            response = self._http.request(call.method, call.path, params=call.params, **_body(call))
+            response = self._http.request(call.method, call.path, params=call.params, **_rest(call))
         except httpx.HTTPError as error:
             raise wire.unreachable(self._http.base_url, error) from error
         return call.read(response)
@@ -267,7 +267,7 @@ class AsyncClient:
     async def send(self, call: Call[T]) -> T:
         """Make a call and return its result."""
         try:
-            response = await self._http.request(call.method, call.path, params=call.params, **_body(call))
+            response = await self._http.request(call.method, call.path, params=call.params, **_rest(call))
         except httpx.HTTPError as error:
             raise wire.unreachable(self._http.base_url, error) from error
         return call.read(response)
@@ -351,11 +351,13 @@ class AsyncClient:
         return f"<{type(self).__name__} of {self._settings.url}>"
 
 
-def _body(call: Call[Any]) -> dict[str, Any]:
+def _rest(call: Call[Any]) -> dict[str, Any]:
+    """Return the body of a request, and the headers of its own."""
     content = call.content()
+    headers = requestid.headers()
     if content is None:
-        return {}
-    return {"content": content, "headers": {"Content-Type": "application/json"}}
+        return {"headers": headers}
+    return {"content": content, "headers": {"Content-Type": "application/json", **headers}}
 
 
 def _refused(response: httpx.Response) -> Exception:

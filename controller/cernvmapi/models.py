@@ -404,6 +404,8 @@ class Operation(Sent, frozen=True, kw_only=True):
     subject: str
     """``machine/<id>``, …"""
     actor: str
+    request_id: str | None = None
+    """The request that began it, as log and audit record name it."""
     owner: str | None = None
     """Whose subject it is: they may see it too."""
     status: OperationStatus

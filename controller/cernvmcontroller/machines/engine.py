@@ -10,7 +10,7 @@ import structlog
 from sqlalchemy import select
 
 from cernvmapi.errors import CernVMError
-from cernvmapi.models import AuditRecord, ComponentHealth, Health, OperationStatus, Page, Status
+from cernvmapi.models import AuditRecord, ComponentHealth, Health, OperationStatus, Page
 from cernvmcontroller.machines.agentlink import AgentLinks
 from cernvmcontroller.machines.census import Census
 from cernvmcontroller.machines.console import Consoles
@@ -22,7 +22,7 @@ from cernvmcontroller.machines.service import Machines
 from cernvmcontroller.machines.sessions import Sessions
 from cernvmcontroller.machines.uploads import Uploads
 from cernvmcontroller.machines.volumes import Volumes
-from cernvmcontroller.machines.worker import Worker
+from cernvmcontroller.machines.worker import UNDER_WAY, Worker
 from cernvmcontroller.machines.workshop import Workshop
 from cernvmcontroller.store import Actor, Store, audit, machines, operations
 from cernvmcontroller.store.tables import MachineRow
@@ -36,7 +36,6 @@ if TYPE_CHECKING:
 
 _log = structlog.get_logger(__name__)
 _PRUNE_EVERY = 3600.0
-_UNDER_WAY = (Status.STARTING, Status.STOPPING, Status.DELETING)
 
 
 class Audit:
@@ -219,7 +218,7 @@ class Engine:
         async with self.store.write(Actor.system(), "operations.close", "operations", audit=False) as tx:
             for operation in await operations.running(tx.session):
                 row = await tx.session.get(MachineRow, operation.subject.removeprefix("machine/"))
-                if row is None or row.status not in _UNDER_WAY:
+                if row is None or row.status not in UNDER_WAY:
                     ended = CernVMError(
                         "The controller was restarted meanwhile; look at the machine, try again."
                     )

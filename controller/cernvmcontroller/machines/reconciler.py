@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable
 
 import structlog
 
+from cernvmcontroller import trace
 from cernvmcontroller.machines.job import Job
 from cernvmcontroller.tasks import end
 
@@ -79,11 +80,12 @@ class Reconciler:
         try:
             while machine in self._dirty:
                 self._dirty.discard(machine)
+                trace.begin(machine=machine)
                 job = self._jobs[machine] = Job()
                 try:
                     good = await self._work(machine, job)
                 except Exception:  # noqa: BLE001 - one machine's trouble must not end the queue
-                    _log.exception("reconciling failed", machine=machine)
+                    _log.exception("reconciling failed")
                     good = False
                 finally:
                     del self._jobs[machine]
