@@ -95,6 +95,11 @@ class Workers:
         self._stuck = 0
         self._stopped = False
 
+    @property
+    def stuck(self) -> int:
+        """How many calls passed their deadline and did not return yet."""
+        return self._stuck
+
     async def run(self, function: Callable[[], T], deadline: float) -> T:
         """Call `function` in a thread and return what it returns.
 

@@ -11,8 +11,10 @@ from sqlalchemy import select
 
 from cernvmapi.errors import CernVMError
 from cernvmapi.models import AuditRecord, ComponentHealth, Health, OperationStatus, Page
+from cernvmcontroller.machines import figures
 from cernvmcontroller.machines.agentlink import AgentLinks
 from cernvmcontroller.machines.census import Census
+from cernvmcontroller.machines.chronicle import Chronicle
 from cernvmcontroller.machines.console import Consoles
 from cernvmcontroller.machines.ledger import Ledger
 from cernvmcontroller.machines.operations import Operations
@@ -24,6 +26,7 @@ from cernvmcontroller.machines.uploads import Uploads
 from cernvmcontroller.machines.volumes import Volumes
 from cernvmcontroller.machines.worker import UNDER_WAY, Worker
 from cernvmcontroller.machines.workshop import Workshop
+from cernvmcontroller.measures import Measures, Unmeasured
 from cernvmcontroller.store import Actor, Store, audit, machines, operations
 from cernvmcontroller.store.tables import MachineRow
 from cernvmcontroller.tasks import end
@@ -32,6 +35,7 @@ if TYPE_CHECKING:
     from cernvmcontroller.catalogue import Catalogue
     from cernvmcontroller.events import EventLog
     from cernvmcontroller.inventory import HostLink, Inventory
+    from cernvmcontroller.machines.figures import Figures
     from cernvmcontroller.machines.settings import Settings
 
 _log = structlog.get_logger(__name__)
@@ -78,10 +82,19 @@ class Engine:
         Not started yet.
     settings
         What the site turned.
+    measures
+        Is told how the work goes.
     """
 
     def __init__(
-        self, hub_id: str, store: Store, inventory: Inventory, catalogue: Catalogue, settings: Settings
+        self,
+        hub_id: str,
+        store: Store,
+        inventory: Inventory,
+        catalogue: Catalogue,
+        settings: Settings,
+        *,
+        measures: Measures | None = None,
     ) -> None:
         self.hub_id = hub_id
         self.store = store
@@ -112,6 +125,9 @@ class Engine:
         self.census = Census(store, inventory.configured)
         self._uuids: dict[str, str] = {}
         self._tasks: set[asyncio.Task[None]] = set()
+        measures = measures or Unmeasured()
+        store.turn.measures = measures
+        self._chronicle = Chronicle(measures)
 
     @property
     def events(self) -> EventLog:
@@ -120,6 +136,7 @@ class Engine:
 
     async def start(self) -> None:
         """Find again what runs, go on with what was begun, and look at everything now and then."""
+        self._tasks.add(asyncio.create_task(self._chronicle.run(self.events), name="chronicle"))
         await self.catalogue.load()
         await self._close_orphans()
         await self.census.load()
@@ -157,6 +174,10 @@ class Engine:
         if self.census.missing:
             await self.inventory.settled()
         self.census.check()
+
+    async def figures(self) -> Figures:
+        """Say how things stand, in numbers."""
+        return await figures.read(self.store, self.inventory, self.reconciler)
 
     async def health(self) -> Health:
         """Say how the controller is, at once: from what is known, without asking a host."""

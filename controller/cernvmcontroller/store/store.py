@@ -14,6 +14,7 @@ from cernvmcontroller.store.database import Database, StoreError
 from cernvmcontroller.store.migrations import upgrade
 from cernvmcontroller.store.tables import AuditRow, MetaRow
 from cernvmcontroller.store.transaction import Actor, Transaction
+from cernvmcontroller.store.turn import Turn
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -31,7 +32,7 @@ class Store:
 
     def __init__(self, database: Database, *, queue: int = 1000) -> None:
         self._database = database
-        self._lock = asyncio.Lock()
+        self.turn = Turn()
         self._writer: asyncio.Task[Any] | None = None
         self.events = EventLog(journal.Journal(self.read), queue=queue)
 
@@ -80,7 +81,7 @@ class Store:
     async def close(self) -> None:
         """End all subscriptions, wait for the write in progress and close the connections."""
         self.events.close()
-        async with self._lock:
+        async with self.turn:
             await self._database.close()
 
     @asynccontextmanager
@@ -127,7 +128,7 @@ class Store:
         task = asyncio.current_task()
         if task is not None and self._writer is task:
             raise RuntimeError("a write inside a write: pass the transaction on instead")
-        async with self._lock:
+        async with self.turn:
             self._writer = task
             try:
                 async with AsyncSession(self._database.writing, expire_on_commit=False) as session:

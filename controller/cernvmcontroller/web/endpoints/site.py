@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 
 from cernvmapi.errors import NotFound
-from cernvmapi.models import Page, Status
+from cernvmapi.models import Page
 from cernvmcontroller.web.route import Reply
 
 if TYPE_CHECKING:
@@ -78,14 +79,9 @@ async def get_health(exchange: Exchange) -> Reply:
 
 async def get_metrics(exchange: Exchange) -> bytes:
     """Answer with Prometheus' text."""
-    metrics = exchange.services.metrics
-    for status in Status:
-        page = await exchange.engine.machines.page(status=(status,), limit=1)
-        metrics.machines.labels(status.value).set(page.total)
-    alive = [host.alive for host in await exchange.engine.inventory.hosts()]
-    for answer, word in ((True, "yes"), (False, "no")):
-        metrics.hosts.labels(word).set(alive.count(answer))
-    text: bytes = metrics.text()
+    figures = await exchange.engine.figures()
+    # In a thread: with a thousand hosts it takes a moment.
+    text: bytes = await asyncio.to_thread(exchange.services.metrics.text, figures)
     return text
 
 
