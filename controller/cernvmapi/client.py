@@ -31,6 +31,7 @@ T = TypeVar("T")
 
 _EVENTS = "/events"
 _HEALTH: Call[Health] = Call("GET", "/health", Health)
+_DETAILS: Call[Health] = Call("GET", "/health/details", Health)
 _METRICS: Call[str] = Call("GET", "/metrics", str)
 _OPENAPI: Call[dict[str, Any]] = Call("GET", "/openapi.json", dict[str, Any])
 
@@ -144,9 +145,9 @@ class Client:
             raise wire.unreachable(self._http.base_url, error) from error
         return call.read(response)
 
-    def health(self) -> Health:
-        """Return how the controller is; it needs no token."""
-        return self.send(_HEALTH)
+    def health(self, *, details: bool = False) -> Health:
+        """Return how the controller is, which needs no token; with `details`, how each part of it is."""
+        return self.send(_DETAILS if details else _HEALTH)
 
     def metrics(self) -> str:
         """Return the controller's metrics in Prometheus' text format."""
@@ -272,9 +273,9 @@ class AsyncClient:
             raise wire.unreachable(self._http.base_url, error) from error
         return call.read(response)
 
-    async def health(self) -> Health:
-        """Return how the controller is; it needs no token."""
-        return await self.send(_HEALTH)
+    async def health(self, *, details: bool = False) -> Health:
+        """Return how the controller is, which needs no token; with `details`, how each part of it is."""
+        return await self.send(_DETAILS if details else _HEALTH)
 
     async def metrics(self) -> str:
         """Return the controller's metrics in Prometheus' text format."""

@@ -11,7 +11,7 @@ from sqlalchemy import select
 
 from cernvmapi.errors import CernVMError
 from cernvmapi.models import AuditRecord, ComponentHealth, Health, OperationStatus, Page
-from cernvmcontroller.machines import figures
+from cernvmcontroller.machines import figures, health
 from cernvmcontroller.machines.agentlink import AgentLinks
 from cernvmcontroller.machines.census import Census
 from cernvmcontroller.machines.chronicle import Chronicle
@@ -40,6 +40,9 @@ if TYPE_CHECKING:
 
 _log = structlog.get_logger(__name__)
 _PRUNE_EVERY = 3600.0
+_ROUNDS_MISSED = 3
+_SLOWEST_ROUND = 300.0
+"""Seconds that a round over all hosts may take where some of them answer slowly."""
 
 
 class Audit:
@@ -128,6 +131,10 @@ class Engine:
         measures = measures or Unmeasured()
         store.turn.measures = measures
         self._chronicle = Chronicle(measures)
+        self._conditions = health.Conditions()
+        self._store_check = health.StoreCheck(store)
+        self._lag = health.LoopLag()
+        self._pulse = health.Pulse(_ROUNDS_MISSED * settings.poll_interval + _SLOWEST_ROUND)
 
     @property
     def events(self) -> EventLog:
@@ -151,6 +158,7 @@ class Engine:
             self.reconciler.poke(machine)
         self._tasks |= {
             asyncio.create_task(self._poll(), name="poll"),
+            asyncio.create_task(self._lag.run(), name="loop lag"),
             asyncio.create_task(self._prune(), name="prune"),
         }
 
@@ -177,22 +185,28 @@ class Engine:
 
     async def figures(self) -> Figures:
         """Say how things stand, in numbers."""
-        return await figures.read(self.store, self.inventory, self.reconciler)
+        return await figures.read(self.store, self.inventory, self.reconciler, loop_lag=self._lag.worst)
 
     async def health(self) -> Health:
-        """Say how the controller is, at once: from what is known, without asking a host."""
+        """Say how the controller is: from what is known, asking the database but no host."""
         unknown = self.census.reason()
-        components = [
-            ComponentHealth(name="store", status="ok"),
-            ComponentHealth(name="machines", status="degraded" if unknown else "ok", detail=unknown),
-        ]
-        components += [
-            ComponentHealth(name=f"host/{link.id}", status="ok" if link.alive else "down", detail=link.reason)
-            for link in self.inventory.links.values()
-        ]
-        hosts = [link.alive for link in self.inventory.links.values()]
-        status = "ok" if hosts and all(hosts) and not unknown else "degraded"
-        return Health(status=status, version=version("cernvmhub"), hub_id=self.hub_id, components=components)
+        store, pools = await self._store_check.look()
+        components = self._conditions.note(
+            [
+                store,
+                self._pulse.health(),
+                self._lag.health(),
+                ComponentHealth(name="machines", status="degraded" if unknown else "ok", detail=unknown),
+                *health.hosts(self.inventory.links.values()),
+                *health.pools(pools),
+            ]
+        )
+        return Health(
+            status=health.overall(components),
+            version=version("cernvmhub"),
+            hub_id=self.hub_id,
+            components=components,
+        )
 
     def _poke(self, machine: str) -> None:
         self.reconciler.poke(machine)
@@ -249,21 +263,31 @@ class Engine:
 
     async def _poll(self) -> None:
         while True:
+            self._pulse.beat()
             await asyncio.sleep(self._settings.poll_interval)
-            for link in self.inventory.links.values():
-                if link.alive:
-                    try:
-                        await self.inventory.measure(link)
-                    except CernVMError as error:
-                        _log.warning("pool not measured", host=link.id, reason=error.detail)
-                    if link.id in self.census.missing:
-                        await self._came(link)
-            async with self.store.read() as session:
-                everything = await machines.all_ids(session)
-            for machine in everything:
-                self.reconciler.poke(machine)
+            try:
+                await self._look_at_all()
+            except Exception:  # noqa: BLE001 - one bad round must not be the last one
+                _log.exception("not everything was looked at")
+
+    async def _look_at_all(self) -> None:
+        for link in self.inventory.links.values():
+            if link.alive:
+                try:
+                    await self.inventory.measure(link)
+                except CernVMError as error:
+                    _log.warning("pool not measured", host=link.id, reason=error.detail)
+                if link.id in self.census.missing:
+                    await self._came(link)
+        async with self.store.read() as session:
+            everything = await machines.all_ids(session)
+        for machine in everything:
+            self.reconciler.poke(machine)
 
     async def _prune(self) -> None:
         while True:
-            await self.store.prune()
+            try:
+                await self.store.prune()
+            except Exception:  # noqa: BLE001 - the next time may be better
+                _log.exception("old events were not pruned")
             await asyncio.sleep(_PRUNE_EVERY)

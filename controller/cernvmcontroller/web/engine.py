@@ -233,4 +233,4 @@ class Engine(Protocol):
         """Say how things stand, in numbers."""
 
     async def health(self) -> Health:
-        """Say how the controller is, at once: from what is known, without asking a host."""
+        """Say how the controller is, from what is known, asking the database but no host."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import msgspec
 
 from cernvmapi.errors import NotFound
-from cernvmapi.models import Page
+from cernvmapi.models import Health, Page
 from cernvmcontroller.web.route import Reply
 
 if TYPE_CHECKING:
@@ -70,11 +70,19 @@ async def list_pools(exchange: Exchange) -> Page[Pool]:
 
 
 async def get_health(exchange: Exchange) -> Reply:
-    """Answer with the controller's state, without the details: anybody may ask."""
-    health = await exchange.engine.health()
-    components = [msgspec.structs.replace(part, detail="") for part in health.components]
-    status = 503 if health.status == "down" else 200
-    return Reply(msgspec.structs.replace(health, components=components), status=status)
+    """Answer with how the controller is and nothing else: anybody may ask."""
+    if exchange.query.live:
+        return Reply(Health(status="ok"))
+    return _healthy(Health(status=(await exchange.engine.health()).status))
+
+
+async def get_health_details(exchange: Exchange) -> Reply:
+    """Answer with how each part of the controller is."""
+    return _healthy(await exchange.engine.health())
+
+
+def _healthy(health: Health) -> Reply:
+    return Reply(health, status=503 if health.status == "down" else 200)
 
 
 async def get_metrics(exchange: Exchange) -> bytes:
