@@ -175,6 +175,8 @@ class Metrics:
     registry: CollectorRegistry = field(default_factory=CollectorRegistry)
 
     def __post_init__(self) -> None:
+        self.labels: dict[str, tuple[str, ...]] = {}
+        """Of what is counted as it happens, by its name; for the documentation."""
         ProcessCollector(registry=self.registry)
         PlatformCollector(registry=self.registry)
         self._standing = Standing()
@@ -232,9 +234,11 @@ class Metrics:
     def _histogram(
         self, name: str, text: str, *labels: str, buckets: Sequence[float] = _BUCKETS
     ) -> Histogram:
+        self.labels[name] = labels
         return Histogram(name, text, labels, buckets=buckets, registry=self.registry)
 
     def _counter(self, name: str, text: str, *labels: str) -> Counter:
+        self.labels[name] = labels
         return Counter(name, text, labels, registry=self.registry)
 
     # --- what happens ---
