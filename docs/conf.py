@@ -17,6 +17,7 @@ extensions = [
     "autodoc_traits",
     "ourcode",
     "restapi",
+    "metricspage",
 ]
 exclude_patterns = ["_build", "reference/generated"]
 templates_path: list[str] = []

@@ -40,7 +40,8 @@ class Agent:
         self.session: str | None = None
         self._channel = channel
         self._machine = machine or Machine()
-        self._log = log
+        self._write = log
+        self._about = ""
         self._set_clock = set_clock
         self._boot_id = _read("/proc/sys/kernel/random/boot_id")
         self._server: Server | None = None
@@ -78,6 +79,10 @@ class Agent:
             self._later.pop(0)()
         self._look_at_server()
         self._say_hello()
+
+    def _log(self, sentence: str) -> None:
+        """Write a line, and which request, machine and operation it is about."""
+        self._write(f"{sentence} {self._about}".rstrip())
 
     # --- what the controller says ---
 
@@ -123,6 +128,8 @@ class Agent:
         if session.session == self.session:
             return
         self.session = session.session
+        self._about = session.about
+        self._log("a session came")
         self._wanted = session
         self.state = "starting"
         self._begin(lambda: self._start_work(session))
@@ -166,6 +173,8 @@ class Agent:
         self.session = None
         self._wanted = None
         self.state = "waiting"
+        self._about = message.about
+        self._log("the server is ended")
 
         def begin() -> None:
             old, self._server = self._server, None

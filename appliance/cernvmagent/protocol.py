@@ -25,6 +25,10 @@ MAX_LINE = 1024 * 1024
 SECRETS = "/run/cernvmhub"
 """Where the files of a session go: in memory."""
 
+IDS = ("request_id", "machine", "operation")
+"""Fields of `session` and `stop` that say what they are for; each may be missing."""
+
+_ID = re.compile(r"^[A-Za-z0-9._-]{1,64}\Z")
 _FILE = re.compile(rf"^{SECRETS}(/[A-Za-z0-9_-][A-Za-z0-9._-]*){{1,8}}$")
 _ENV_NAME = re.compile(r"^[A-Za-z_][A-Za-z0-9_]{0,127}$")
 _SERIAL = re.compile(r"^[A-Za-z0-9._-]{1,20}$")
@@ -80,6 +84,8 @@ class Session(NamedTuple):
     files: list[SecretFile]
     home: Home | None
     wait_for_context: bool
+    about: str = ""
+    """What it is for, as the controller's log names it."""
 
     def __repr__(self) -> str:
         """Leave out what nobody else may know."""
@@ -90,6 +96,7 @@ class Stop(NamedTuple):
     """End the server, and leave the home clean."""
 
     id: int | None
+    about: str = ""
 
 
 class Clock(NamedTuple):
@@ -208,8 +215,15 @@ def _session(message: dict[str, Any], number: int | None) -> Session:
     if not isinstance(wait, bool):
         raise Garbage("wait_for_context is true or false.")
     return Session(
-        number, name, port, command, env, [_file(file) for file in files], _home(message.get("home")), wait
-    )
+        number, name, port, command, env, [_file(file) for file in files], _home(message.get("home")), wait,
+        _about(message),
+    )  # fmt: skip
+
+
+def _about(message: dict[str, Any]) -> str:
+    """Put together the ids by which the controller's log is searched; what is none is left out."""
+    ids = ((name, message.get(name)) for name in IDS)
+    return " ".join(f"{name}={value}" for name, value in ids if isinstance(value, str) and _ID.match(value))
 
 
 def _file(file: object) -> SecretFile:
@@ -247,6 +261,6 @@ _READERS: dict[str, Callable[[dict[str, Any], int | None], Message]] = {
     "welcome": _welcome,
     "query": lambda _message, _number: Query(),
     "session": _session,
-    "stop": lambda _message, number: Stop(number),
+    "stop": lambda message, number: Stop(number, _about(message)),
     "clock": lambda message, number: Clock(number, _time(message)),
 }

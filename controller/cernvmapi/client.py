@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 import httpx
 import msgspec
 
-from cernvmapi import verbs, wire
+from cernvmapi import requestid, verbs, wire
 from cernvmapi.errors import ControllerUnreachable
 from cernvmapi.models import Event, Health
 from cernvmapi.sse import Position
@@ -31,6 +31,7 @@ T = TypeVar("T")
 
 _EVENTS = "/events"
 _HEALTH: Call[Health] = Call("GET", "/health", Health)
+_DETAILS: Call[Health] = Call("GET", "/health/details", Health)
 _METRICS: Call[str] = Call("GET", "/metrics", str)
 _OPENAPI: Call[dict[str, Any]] = Call("GET", "/openapi.json", dict[str, Any])
 
@@ -139,14 +140,14 @@ class Client:
     def send(self, call: Call[T]) -> T:
         """Make a call and return its result."""
         try:
-            response = self._http.request(call.method, call.path, params=call.params, **_body(call))
+            response = self._http.request(call.method, call.path, params=call.params, **_rest(call))
         except httpx.HTTPError as error:
             raise wire.unreachable(self._http.base_url, error) from error
         return call.read(response)
 
-    def health(self) -> Health:
-        """Return how the controller is; it needs no token."""
-        return self.send(_HEALTH)
+    def health(self, *, details: bool = False) -> Health:
+        """Return how the controller is, which needs no token; with `details`, how each part of it is."""
+        return self.send(_DETAILS if details else _HEALTH)
 
     def metrics(self) -> str:
         """Return the controller's metrics in Prometheus' text format."""
@@ -267,14 +268,14 @@ class AsyncClient:
     async def send(self, call: Call[T]) -> T:
         """Make a call and return its result."""
         try:
-            response = await self._http.request(call.method, call.path, params=call.params, **_body(call))
+            response = await self._http.request(call.method, call.path, params=call.params, **_rest(call))
         except httpx.HTTPError as error:
             raise wire.unreachable(self._http.base_url, error) from error
         return call.read(response)
 
-    async def health(self) -> Health:
-        """Return how the controller is; it needs no token."""
-        return await self.send(_HEALTH)
+    async def health(self, *, details: bool = False) -> Health:
+        """Return how the controller is, which needs no token; with `details`, how each part of it is."""
+        return await self.send(_DETAILS if details else _HEALTH)
 
     async def metrics(self) -> str:
         """Return the controller's metrics in Prometheus' text format."""
@@ -351,11 +352,13 @@ class AsyncClient:
         return f"<{type(self).__name__} of {self._settings.url}>"
 
 
-def _body(call: Call[Any]) -> dict[str, Any]:
+def _rest(call: Call[Any]) -> dict[str, Any]:
+    """Return the body of a request, and the headers of its own."""
     content = call.content()
+    headers = requestid.headers()
     if content is None:
-        return {}
-    return {"content": content, "headers": {"Content-Type": "application/json"}}
+        return {"headers": headers}
+    return {"content": content, "headers": {"Content-Type": "application/json", **headers}}
 
 
 def _refused(response: httpx.Response) -> Exception:

@@ -422,6 +422,8 @@ class Operation(Sent, frozen=True, kw_only=True):
     subject: str
     """``machine/<id>``, …"""
     actor: str
+    request_id: str | None = None
+    """The request that began it, as log and audit record name it."""
     owner: str | None = None
     """Whose subject it is: they may see it too."""
     status: OperationStatus
@@ -479,14 +481,19 @@ class ComponentHealth(Sent, frozen=True, kw_only=True):
     status: str
     """``ok``, ``degraded`` or ``down``."""
     detail: str = ""
+    """A sentence that says what is wrong and what to do."""
+    since: datetime | None = None
+    """Since when it is so, as far as this controller saw."""
 
 
 class Health(Sent, frozen=True, kw_only=True):
     """Whether the controller works; ``degraded`` serves, with something missing."""
 
     status: str
-    version: str
-    hub_id: str
+    """``ok``, ``degraded`` or ``down``: it can do nothing for anybody."""
+    version: str = ""
+    """This and the rest are for administrators, and for services that may read."""
+    hub_id: str = ""
     components: list[ComponentHealth] = field(default_factory=list)
 
 

@@ -42,6 +42,7 @@ from cernvmcontroller.statedir import (
 from cernvmcontroller.store import Leadership, Store, StoreError, lead
 from cernvmcontroller.tasks import end
 from cernvmcontroller.web.logs import configure, logger
+from cernvmcontroller.web.metrics import Metrics
 from cernvmcontroller.web.server import Listeners
 from cernvmcontroller.web.services import make_services
 from cernvmcontroller.web.tls import ensure_certificate, mutual_context
@@ -223,6 +224,10 @@ class CernVMController(Application):
         "json-logs": ({"CernVMController": {"json_logs": True}}, "Log one JSON object a line."),
     }
 
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self.metrics = Metrics()
+
     @default("hub_id_file")
     def _default_hub_id_file(self) -> str:
         return str(self.state / "hub_id")
@@ -336,6 +341,7 @@ class CernVMController(Application):
             flavors=load_flavors(self.flavors, self.default_flavor or None),
             probe_image=load_manifest(Path(self.probe_image)).image if self.probe_image else None,
             slots=self.slots,
+            measures=self.metrics,
         )
         catalogue = Catalogue(
             store,
@@ -343,7 +349,7 @@ class CernVMController(Application):
             self.default_appliance or None,
             self.state / "verified",
         )
-        engine = Engine(identity, store, inventory, catalogue, self.settings())
+        engine = Engine(identity, store, inventory, catalogue, self.settings(), measures=self.metrics)
         stack.push_async_callback(engine.close)
         await engine.start()
         log.info("controller started", hub=identity, version=version("cernvmhub"))
@@ -352,7 +358,9 @@ class CernVMController(Application):
     async def _listen(self, engine: Engine, stack: AsyncExitStack) -> None:
         hub = HubOAuth(parent=self, cache_max_age=60)
         try:
-            services = make_services(engine, hub, read_secret(Path(self.hub_token_file)))
+            services = make_services(
+                engine, hub, read_secret(Path(self.hub_token_file)), metrics=self.metrics
+            )
         except ValueError as error:
             raise StateError(f"The secret in {self.hub_token_file} cannot be used: {error}") from None
         listeners = Listeners(services)

@@ -108,6 +108,7 @@ class Subscription:
             return
         wanted = [event for event in events if self._filter.wants(event)]
         if len(self._pending) + len(wanted) > self._limit:
+            self._log.lagged += 1
             self.rewind()
             return
         self._pending.extend(wanted)
@@ -153,6 +154,7 @@ class Subscription:
         batch = await self._log.journal.since(self._position, newest, self._filter, self._batch)
         if not known or self._position < batch.pruned:
             newest = self._log.last_id()
+            self._log.resets += 1
             self._pending.append(Event(id=newest, type=RESET, subject="events", at=datetime.now(UTC)))
             self._position = newest
             return
@@ -180,6 +182,8 @@ class EventLog:
         self._last_id = last_id
         self._queue = queue
         self._batch = batch
+        self.written = self.lagged = self.resets = 0
+        """How many events were published, subscribers fell behind, and had to be told to begin anew."""
         self._subscriptions: weakref.WeakSet[Subscription] = weakref.WeakSet()
 
     def last_id(self) -> int:
@@ -225,6 +229,7 @@ class EventLog:
     def publish(self, events: Sequence[Event]) -> None:
         """Hand over events that were just committed, in the order of their ids."""
         if events:
+            self.written += len(events)
             self._last_id = max(self._last_id, events[-1].id)
             for subscription in self._subscriptions:
                 subscription.offer(events)

@@ -5,8 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from traitlets import default
+
 from cernvmapi.client import AsyncClient
 from cernvmapi.errors import ControllerUnreachable
+from cernvmspawner.requestlog import RequestLog
 from cernvmspawner.settings import SpawnerSettings
 from cernvmspawner.watcher import shared_watcher
 
@@ -24,6 +27,10 @@ class ConnectedSpawner(SpawnerSettings):
     _log_name: str
     mem_limit: Any
     cpu_limit: Any
+
+    @default("log")
+    def _default_log(self) -> RequestLog:
+        return RequestLog(super()._log_default())  # type: ignore[misc] # of traitlets' LoggingConfigurable
 
     @property
     def watcher(self) -> MachineWatcher:

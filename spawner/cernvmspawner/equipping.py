@@ -8,6 +8,7 @@ from contextlib import aclosing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from cernvmapi import requestid
 from cernvmapi.errors import CernVMError
 from cernvmspawner import certificates, lifecycle, session
 from cernvmspawner.connection import ConnectedSpawner
@@ -111,12 +112,13 @@ class EquippingSpawner(ConnectedSpawner):
                 if not self._sent:
                     self.log.error("%s needs its session, and this hub no longer has its token", machine_id)
                     continue
-                try:
-                    await lifecycle.send_session(watcher, machine, self._session)
-                except CernVMError as error:
-                    self.log.warning(
-                        "The session of %s could not be sent again: %s", machine_id, error.detail
-                    )
+                with requestid.one_request():
+                    try:
+                        await lifecycle.send_session(watcher, machine, self._session)
+                    except CernVMError as error:
+                        self.log.warning(
+                            "The session of %s could not be sent again: %s", machine_id, error.detail
+                        )
 
     def _stop_keeping(self) -> None:
         if self._keeper:

@@ -12,6 +12,7 @@ from jupyterhub.spawner import Spawner
 from jupyterhub.utils import fmt_ip_url
 from tornado.web import HTTPError
 
+from cernvmapi import requestid
 from cernvmapi.errors import CernVMError, Conflict, ControllerUnreachable, StartFailed
 from cernvmapi.models import Machine, MachineCreate, Power, Status, VolumeKind
 from cernvmspawner import lifecycle, progress
@@ -44,6 +45,11 @@ class CernVMSpawner(ChoosingSpawner, EquippingSpawner, Spawner):  # type: ignore
 
     async def start(self) -> str:
         """Start the machine with its notebook server and return where that is."""
+        with requestid.one_request():
+            self.log.info("Starting the server of %s", self._log_name)
+            return await self._start_in_time()
+
+    async def _start_in_time(self) -> str:
         self._begun = self._starting = True
         self._machine = self._sent = self._obtaining = None
         self._placed.clear()
@@ -217,6 +223,11 @@ class CernVMSpawner(ChoosingSpawner, EquippingSpawner, Spawner):  # type: ignore
 
     async def stop(self, now: bool = False) -> None:
         """Stop the machine and return when it is gone; the home stays."""
+        with requestid.one_request():
+            self.log.info("Stopping the server of %s", self._log_name)
+            await self._stop(now=now)
+
+    async def _stop(self, *, now: bool) -> None:
         watcher, machine_id = self.watcher, self.machine_id
         self._stop_keeping()
         await watcher.cleaned_up(self._key)

@@ -10,6 +10,7 @@ yet (`Busy`), says nothing about the machines.
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import random
 import weakref
 from collections import defaultdict
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Coroutine
 
     from cernvmapi.client import AsyncClient
+
+    Log = logging.Logger | logging.LoggerAdapter[Any]
 
 FIRST_PAUSE = 0.5
 LONGEST_PAUSE = 15.0
@@ -52,7 +55,7 @@ class MachineWatcher:
         Where outages, restarts and their ends are written.
     """
 
-    def __init__(self, client: AsyncClient, log: logging.Logger) -> None:
+    def __init__(self, client: AsyncClient, log: Log) -> None:
         self.client = client
         self.log = log
         self.cleanups: dict[Key, asyncio.Task[None]] = {}
@@ -70,7 +73,10 @@ class MachineWatcher:
         """Start watching, if nobody does."""
         if self._closed or (self._task and not self._task.done()):
             return
-        self._task = asyncio.get_running_loop().create_task(self._run(), name="cernvm-machine-watcher")
+        # In a context of its own: it is nobody's request, whoever was the first to need it.
+        self._task = asyncio.get_running_loop().create_task(
+            self._run(), name="cernvm-machine-watcher", context=contextvars.Context()
+        )
         self._task.add_done_callback(self._ended)
 
     def _ended(self, task: asyncio.Task[None]) -> None:
@@ -257,7 +263,7 @@ _SHARED: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, dict[str, MachineW
 )
 
 
-def shared_watcher(url: str, make_client: Callable[[], AsyncClient], log: logging.Logger) -> MachineWatcher:
+def shared_watcher(url: str, make_client: Callable[[], AsyncClient], log: Log) -> MachineWatcher:
     """Return the watcher of the controller at `url`: one for all the spawners of this process."""
     of_loop = _SHARED.setdefault(asyncio.get_running_loop(), {})
     if url not in of_loop:

@@ -5,5 +5,9 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "cernvmcontroller.commands.clean.Clean",
         "Remove all that this hub made on its hosts: machines, homes, volumes, pool, network and filter.",
     ),
+    "report": (
+        "cernvmcontroller.commands.report.Report",
+        "Collect what a bug report needs into one archive, without secrets.",
+    ),
 }
 """By name: where its application is (imported when it is called), and what it does."""

@@ -79,6 +79,16 @@ class Connection:
         """Whether the hypervisor answers, as far as is known."""
         return self._libvirt is not None
 
+    @property
+    def stuck(self) -> int:
+        """How many calls passed their deadline and did not return yet."""
+        return self._quick.stuck + self._slow.stuck
+
+    @property
+    def breaker_open(self) -> bool:
+        """Whether so many deadlines were missed in a row that nothing is asked until it answers again."""
+        return self._breaker.tripped
+
     # --- life ---
 
     async def open(self) -> None:

@@ -106,6 +106,8 @@ class FakeHypervisor:
         )
         self.alive = False
         self.reason = "not connected yet"
+        self.stuck = 0
+        self.breaker_open = False
         self.on_channel: OnChannel | None = None
         self.calls: list[str] = []
         """Every verb that was called, in order."""

@@ -312,6 +312,16 @@ class Hypervisor(Protocol):
         """Why it is not alive; empty while it is."""
         ...
 
+    @property
+    def stuck(self) -> int:
+        """How many calls passed their deadline and did not return yet."""
+        ...
+
+    @property
+    def breaker_open(self) -> bool:
+        """Whether so many deadlines were missed in a row that nothing is asked until it answers again."""
+        ...
+
     async def open(self) -> None:
         """Connect; from then on a lost connection is re-made in the background.
 

@@ -75,6 +75,16 @@ class LibvirtHypervisor:
         """Why it is not alive."""
         return self._connection.reason
 
+    @property
+    def stuck(self) -> int:
+        """How many calls passed their deadline and did not return yet."""
+        return self._connection.stuck
+
+    @property
+    def breaker_open(self) -> bool:
+        """Whether so many deadlines were missed in a row that nothing is asked until it answers again."""
+        return self._connection.breaker_open
+
     async def open(self) -> None:
         """Connect."""
         await self._connection.open()

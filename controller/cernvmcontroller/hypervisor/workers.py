@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import contextvars
 import queue
 import threading
 from dataclasses import dataclass, field
@@ -34,6 +35,8 @@ class _Job(Generic[T]):
     ended: bool = False
     given_up: bool = False
     lock: threading.Lock = field(default_factory=threading.Lock)
+    context: contextvars.Context = field(default_factory=contextvars.copy_context)
+    """Of who asked, so that what the call logs says what it is for."""
 
     def run(self) -> None:
         with self.lock:
@@ -43,7 +46,7 @@ class _Job(Generic[T]):
         if self.begins is not None:
             self._finish(self._begin, None)
         try:
-            result = self.function()
+            result = self.context.run(self.function)
         except BaseException as error:  # noqa: BLE001 - it is raised where it was asked for
             self._finish(self._set_exception, error)
         else:
@@ -91,6 +94,11 @@ class Workers:
         self._idle = 0
         self._stuck = 0
         self._stopped = False
+
+    @property
+    def stuck(self) -> int:
+        """How many calls passed their deadline and did not return yet."""
+        return self._stuck
 
     async def run(self, function: Callable[[], T], deadline: float) -> T:
         """Call `function` in a thread and return what it returns.

@@ -13,7 +13,9 @@ from cernvmapi.errors import HostUnreachable, NotFound
 from cernvmapi.models import Flavor, Host, Network, Pool, VolumeKind
 from cernvmcontroller import naming
 from cernvmcontroller.hypervisor.interface import Hypervisor
+from cernvmcontroller.hypervisor.measured import measured
 from cernvmcontroller.inventory.hostlink import HostLink
+from cernvmcontroller.measures import Measures, Unmeasured
 from cernvmcontroller.placement import Candidate
 from cernvmcontroller.store import Actor, Store, addresses, volumes
 from cernvmcontroller.store import inventory as rows
@@ -52,6 +54,8 @@ class Inventory:
         A tiny guest with a 64-bit kernel: how it is found out whether KVM really runs machines.
     slots
         How many machines may be made on a host at the same time.
+    measures
+        Is told of every call to a host.
     """
 
     def __init__(
@@ -63,6 +67,7 @@ class Inventory:
         flavors: Mapping[str, Flavor],
         probe_image: Path | None = None,
         slots: int = 8,
+        measures: Measures | None = None,
     ) -> None:
         self._store = store
         self._specs = specs
@@ -70,6 +75,7 @@ class Inventory:
         self._flavors = flavors
         self._probe_image = probe_image
         self._slots = slots
+        self._measures = measures or Unmeasured()
         self.links: dict[str, HostLink] = {}
         self._looked: set[str] = set()
         self._settled = asyncio.Event()
@@ -138,8 +144,11 @@ class Inventory:
         if not self._specs:
             self._settled.set()
         for spec in self._specs:
-            link = self.links[spec.name] = HostLink(spec, self._opener(spec.uri), self._slots)
+            link = self.links[spec.name] = HostLink(spec, self._opened(spec), self._slots)
             link.attach(came=host_came, went=host_went, happened=happened)
+
+    def _opened(self, spec: HostSpec) -> Hypervisor:
+        return measured(self._opener(spec.uri), spec.name, self._measures)
 
     async def close(self) -> None:
         """Disconnect from all hosts; machines go on."""

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import structlog
 
 from cernvmapi.errors import CernVMError
+from cernvmcontroller import trace
 from cernvmcontroller.hypervisor.interface import ByteStream
 from cernvmcontroller.machines import agentwire as wire
 from cernvmcontroller.machines.console import readable
@@ -123,7 +124,7 @@ class AgentLink:
         return refused
 
     async def ask(self, kind: Any, seconds: float, **fields: Any) -> str | None:
-        """Send a request and wait for the agent's reply.
+        """Send a request, with what it is for, and wait for the agent's reply.
 
         Returns
         -------
@@ -139,7 +140,7 @@ class AgentLink:
         reply: asyncio.Future[wire.Reply] = asyncio.get_running_loop().create_future()
         self._replies[number] = reply
         try:
-            await self._send(wire.encode(kind, id=number, **fields))
+            await self._send(wire.encode(kind, id=number, **trace.ids(), **fields))
             async with asyncio.timeout(seconds):
                 said = await reply
         except TimeoutError:
@@ -154,11 +155,12 @@ class AgentLink:
         await self._stream.write(line)
 
     async def _run(self) -> None:
+        trace.begin(machine=self.machine)  # it outlives the operation that opened it
         while True:
             try:
                 stream = await self._opener()
             except CernVMError as error:
-                _log.debug("agent channel not open", machine=self.machine, reason=error.detail)
+                _log.debug("agent channel not open", reason=error.detail)
             else:
                 await self._converse(stream)
             await asyncio.sleep(self._retry)
@@ -172,7 +174,7 @@ class AgentLink:
                 for message in reader.feed(data):
                     await self._hear(message)
         except ConnectionError as error:
-            _log.debug("agent channel broke", machine=self.machine, reason=str(error))
+            _log.debug("agent channel broke", reason=str(error))
         finally:
             self._stream = None
             for reply in self._replies.values():
@@ -201,12 +203,10 @@ class AgentLink:
             case wire.Garbage(reason=reason):
                 self.garbage += 1
                 if self.garbage <= _GARBAGE_LOGGED:
-                    _log.warning(
-                        "the agent says what is no message", machine=self.machine, reason=reason[:200]
-                    )
+                    _log.warning("the agent says what is no message", reason=reason[:200])
                 return
             case _:
-                _log.debug("a message of another session", machine=self.machine, kind=type(message).__name__)
+                _log.debug("a message of another session", kind=type(message).__name__)
                 return
         self._changed()
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from cernvmapi.errors import CernVMError
+from cernvmcontroller import trace
 from cernvmcontroller.tasks import end
 
 if TYPE_CHECKING:
@@ -106,11 +107,12 @@ class Consoles:
             await self.leave(machine)
 
     async def _read(self, machine: str, opener: Callable[[], Awaitable[ByteStream]]) -> None:
+        trace.begin(machine=machine)  # it outlives the operation that opened it
         while True:
             try:
                 stream = await opener()
             except CernVMError as error:
-                _log.debug("console not open", machine=machine, reason=error.detail)
+                _log.debug("console not open", reason=error.detail)
             else:
                 try:
                     while data := await stream.read():

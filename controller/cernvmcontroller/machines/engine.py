@@ -11,9 +11,11 @@ import structlog
 from sqlalchemy import select
 
 from cernvmapi.errors import CernVMError, StoreUnavailable
-from cernvmapi.models import AuditRecord, ComponentHealth, Health, OperationStatus, Page, Status
+from cernvmapi.models import AuditRecord, ComponentHealth, Health, OperationStatus, Page
+from cernvmcontroller.machines import figures, health
 from cernvmcontroller.machines.agentlink import AgentLinks
 from cernvmcontroller.machines.census import Census
+from cernvmcontroller.machines.chronicle import Chronicle
 from cernvmcontroller.machines.console import Consoles
 from cernvmcontroller.machines.ledger import Ledger
 from cernvmcontroller.machines.operations import Operations
@@ -23,8 +25,9 @@ from cernvmcontroller.machines.service import Machines
 from cernvmcontroller.machines.sessions import Sessions
 from cernvmcontroller.machines.uploads import Uploads
 from cernvmcontroller.machines.volumes import Volumes
-from cernvmcontroller.machines.worker import Worker
+from cernvmcontroller.machines.worker import UNDER_WAY, Worker
 from cernvmcontroller.machines.workshop import Workshop
+from cernvmcontroller.measures import Measures, Unmeasured
 from cernvmcontroller.store import Actor, Store, audit, machines, operations
 from cernvmcontroller.store.tables import MachineRow
 from cernvmcontroller.tasks import end
@@ -33,12 +36,15 @@ if TYPE_CHECKING:
     from cernvmcontroller.catalogue import Catalogue
     from cernvmcontroller.events import EventLog
     from cernvmcontroller.inventory import HostLink, Inventory
+    from cernvmcontroller.machines.figures import Figures
     from cernvmcontroller.machines.settings import Settings
 
 _log = structlog.get_logger(__name__)
 _PRUNE_EVERY = 3600.0
 _CHECK_AGAIN = 5.0
-_UNDER_WAY = (Status.STARTING, Status.STOPPING, Status.DELETING)
+_ROUNDS_MISSED = 3
+_SLOWEST_ROUND = 300.0
+"""Seconds that a round over all hosts may take where some of them answer slowly."""
 
 
 class Audit:
@@ -81,10 +87,19 @@ class Engine:
         Not started yet.
     settings
         What the site turned.
+    measures
+        Is told how the work goes.
     """
 
     def __init__(
-        self, hub_id: str, store: Store, inventory: Inventory, catalogue: Catalogue, settings: Settings
+        self,
+        hub_id: str,
+        store: Store,
+        inventory: Inventory,
+        catalogue: Catalogue,
+        settings: Settings,
+        *,
+        measures: Measures | None = None,
     ) -> None:
         self.hub_id = hub_id
         self.store = store
@@ -115,6 +130,13 @@ class Engine:
         self.census = Census(store, inventory.configured)
         self._uuids: dict[str, str] = {}
         self._tasks: set[asyncio.Task[None]] = set()
+        measures = measures or Unmeasured()
+        store.turn.measures = measures
+        self._chronicle = Chronicle(measures)
+        self._conditions = health.Conditions()
+        self._store_check = health.StoreCheck(store)
+        self._lag = health.LoopLag()
+        self._pulse = health.Pulse(_ROUNDS_MISSED * settings.poll_interval + _SLOWEST_ROUND)
 
     @property
     def events(self) -> EventLog:
@@ -123,6 +145,7 @@ class Engine:
 
     async def start(self) -> None:
         """Find again what runs, go on with what was begun, and look at everything now and then."""
+        self._tasks.add(asyncio.create_task(self._chronicle.run(self.events), name="chronicle"))
         await self.catalogue.load()
         await self._close_orphans()
         await self.census.load()
@@ -137,6 +160,7 @@ class Engine:
             self.reconciler.poke(machine)
         self._tasks |= {
             asyncio.create_task(self._poll(), name="poll"),
+            asyncio.create_task(self._lag.run(), name="loop lag"),
             asyncio.create_task(self._prune(), name="prune"),
             asyncio.create_task(self._check(), name="check the store"),
         }
@@ -162,20 +186,30 @@ class Engine:
             await self.inventory.settled()
         self.census.check()
 
+    async def figures(self) -> Figures:
+        """Say how things stand, in numbers."""
+        return await figures.read(self.store, self.inventory, self.reconciler, loop_lag=self._lag.worst)
+
     async def health(self) -> Health:
-        """Say how the controller is, at once: from what is known, without asking a host."""
-        unknown, broken = self.census.reason(), self.store.problem
-        components = [
-            ComponentHealth(name="store", status="down" if broken else "ok", detail=broken),
-            ComponentHealth(name="machines", status="degraded" if unknown else "ok", detail=unknown),
-        ]
-        components += [
-            ComponentHealth(name=f"host/{link.id}", status="ok" if link.alive else "down", detail=link.reason)
-            for link in self.inventory.links.values()
-        ]
-        hosts = [link.alive for link in self.inventory.links.values()]
-        status = "ok" if hosts and all(hosts) and not unknown and not broken else "degraded"
-        return Health(status=status, version=version("cernvmhub"), hub_id=self.hub_id, components=components)
+        """Say how the controller is: from what is known, asking the database but no host."""
+        unknown = self.census.reason()
+        store, pools = await self._store_check.look()
+        components = self._conditions.note(
+            [
+                store,
+                self._pulse.health(),
+                self._lag.health(),
+                ComponentHealth(name="machines", status="degraded" if unknown else "ok", detail=unknown),
+                *health.hosts(self.inventory.links.values()),
+                *health.pools(pools),
+            ]
+        )
+        return Health(
+            status=health.overall(components),
+            version=version("cernvmhub"),
+            hub_id=self.hub_id,
+            components=components,
+        )
 
     def _poke(self, machine: str) -> None:
         self.reconciler.poke(machine)
@@ -225,7 +259,7 @@ class Engine:
         async with self.store.write(Actor.system(), "operations.close", "operations", audit=False) as tx:
             for operation in await operations.running(tx.session):
                 row = await tx.session.get(MachineRow, operation.subject.removeprefix("machine/"))
-                if row is None or row.status not in _UNDER_WAY:
+                if row is None or row.status not in UNDER_WAY:
                     ended = CernVMError(
                         "The controller was restarted meanwhile; look at the machine, try again."
                     )
@@ -235,13 +269,16 @@ class Engine:
 
     async def _poll(self) -> None:
         while True:
+            self._pulse.beat()
             await asyncio.sleep(self._settings.poll_interval)
             try:
-                await self._look_at_everything()
+                await self._look_at_all()
             except StoreUnavailable as error:
                 _log.warning("machines not looked at", reason=error.detail)
+            except Exception:  # noqa: BLE001 - one bad round must not be the last one
+                _log.exception("not everything was looked at")
 
-    async def _look_at_everything(self) -> None:
+    async def _look_at_all(self) -> None:
         for link in self.inventory.links.values():
             if link.alive:
                 try:
@@ -261,6 +298,8 @@ class Engine:
                 await self.store.prune()
             except StoreUnavailable as error:
                 _log.warning("old events not thrown away", reason=error.detail)
+            except Exception:  # noqa: BLE001 - the next time may be better
+                _log.exception("old events were not pruned")
             await asyncio.sleep(_PRUNE_EVERY)
 
     async def _check(self) -> None:
@@ -274,5 +313,5 @@ class Engine:
             elif known and not now:
                 _log.info("the database can be used again")
                 with suppress(StoreUnavailable):
-                    await self._look_at_everything()
+                    await self._look_at_all()
             known = now

@@ -11,7 +11,7 @@ from cernvmapi.models import Machine, OperationStatus, Phase, PhaseMark, Power, 
 from cernvmcontroller.machines.actions import actions
 from cernvmcontroller.machines.job import Interrupted
 from cernvmcontroller.store import Actor, Store, Transaction, inventory, machines, operations, volumes
-from cernvmcontroller.store.tables import MachineRow, VolumeRow
+from cernvmcontroller.store.tables import MachineRow, OperationRow, VolumeRow
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -95,6 +95,12 @@ class Ledger:
                 return await machines.get(session, machine)
             except NotFound:
                 return None
+
+    async def operation(self, machine: str) -> OperationRow | None:
+        """Return the operation that is under way for a machine, the newest where there are several."""
+        async with self.store.read() as session:
+            under_way = await operations.running(session, f"machine/{machine}")
+        return under_way[-1] if under_way else None
 
     @asynccontextmanager
     async def change(

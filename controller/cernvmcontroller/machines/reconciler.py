@@ -8,10 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 from collections.abc import Awaitable, Callable
 
 import structlog
 
+from cernvmcontroller import trace
+from cernvmcontroller.machines.figures import Queue
 from cernvmcontroller.machines.job import Job
 from cernvmcontroller.tasks import end
 
@@ -41,6 +44,8 @@ class Reconciler:
         self._dirty: set[str] = set()
         self._failures: dict[str, int] = {}
         self._timers: dict[str, asyncio.TimerHandle] = {}
+        self._since: dict[str, float] = {}
+        self._retries = 0
         self._closed = False
         self._quiet = asyncio.Condition()
 
@@ -63,6 +68,13 @@ class Reconciler:
             self._jobs[machine].interrupt()
         self.poke(machine)
 
+    @property
+    def queue(self) -> Queue:
+        """How much there is to do."""
+        now = time.monotonic()
+        oldest = now - min(self._since.values(), default=now)
+        return Queue(len(self._tasks), oldest, len(self._timers), self._retries)
+
     async def quiet(self) -> None:
         """Wait until nothing is queued and nothing runs; repetitions that wait do not count."""
         async with self._quiet:
@@ -79,11 +91,13 @@ class Reconciler:
         try:
             while machine in self._dirty:
                 self._dirty.discard(machine)
+                trace.begin(machine=machine)
+                self._since[machine] = time.monotonic()
                 job = self._jobs[machine] = Job()
                 try:
                     good = await self._work(machine, job)
                 except Exception:  # noqa: BLE001 - one machine's trouble must not end the queue
-                    _log.exception("reconciling failed", machine=machine)
+                    _log.exception("reconciling failed")
                     good = False
                 finally:
                     del self._jobs[machine]
@@ -93,6 +107,7 @@ class Reconciler:
                     self._later(machine)
         finally:
             del self._tasks[machine]
+            self._since.pop(machine, None)
             with contextlib.suppress(RuntimeError):
                 async with self._quiet:
                     self._quiet.notify_all()
@@ -103,5 +118,6 @@ class Reconciler:
         self._timers[machine] = asyncio.get_running_loop().call_later(pause, self._again, machine)
 
     def _again(self, machine: str) -> None:
+        self._retries += 1
         self._timers.pop(machine, None)
         self.poke(machine)

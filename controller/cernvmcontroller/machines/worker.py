@@ -8,16 +8,21 @@ import structlog
 
 from cernvmapi.errors import CernVMError, HostUnreachable, StartFailed, StoreUnavailable
 from cernvmapi.models import Status
+from cernvmcontroller import trace
 from cernvmcontroller.machines import watch
 from cernvmcontroller.machines.job import Interrupted, Job
 from cernvmcontroller.machines.start import Start
 from cernvmcontroller.machines.stop import Stop, delete, fail
+from cernvmcontroller.store import operations
 
 if TYPE_CHECKING:
     from cernvmcontroller.machines.workshop import Workshop
     from cernvmcontroller.store.tables import MachineRow
 
 _log = structlog.get_logger(__name__)
+
+UNDER_WAY = (Status.STARTING, Status.STOPPING, Status.DELETING)
+"""What a machine does not stay in."""
 
 _OURS = "The controller made an error; its log has the details. Ask an administrator."
 
@@ -45,6 +50,8 @@ class Worker:
         if row.host is not None and not self.shop.inventory.alive(row.host):
             return True  # looked at again when the host answers
         try:
+            if row.status in UNDER_WAY:
+                await self._name_operation(row)
             await self._move(row, job)
         except Interrupted:
             self.shop.poke(machine)
@@ -55,12 +62,16 @@ class Worker:
         except CernVMError as error:
             return await self._refused(row, error)
         except Exception:  # noqa: BLE001 - a machine must not hang in "starting" because we erred
-            _log.exception("a step failed", machine=machine, status=row.status)
-            return await self._refused(
-                row,
-                StartFailed("The controller made an error; its log has the details. Ask an administrator."),
-            )
+            _log.exception("a step failed", status=row.status)
+            return await self._refused(row, StartFailed(_OURS))
         return True
+
+    async def _name_operation(self, row: MachineRow) -> None:
+        """Have the log say what the work is for, and who asked for it."""
+        operation = await self.shop.ledger.operation(row.id)
+        if operation is not None:
+            trace.add(operation=operation.id, request_id=operations.request_id(operation))
+        _log.info("a machine is moved on", status=row.status.value, step=row.step, attempts=row.attempts)
 
     async def _move(self, row: MachineRow, job: Job) -> None:
         match row.status:
@@ -84,7 +95,7 @@ class Worker:
 
     async def _refused(self, row: MachineRow, error: CernVMError, *, patient: bool = False) -> bool:
         """Fail a start; try everything else again, for there is no other way than to the end."""
-        _log.warning("a step failed", machine=row.id, status=row.status, step=row.step, reason=error.detail)
+        _log.warning("a step failed", status=row.status, step=row.step, reason=error.detail)
         try:
             async with self.shop.ledger.change(row.id, status=row.status) as (_, current):
                 current.attempts += 1

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
     from cernvmcontroller.store.transaction import Transaction
 
+_REQUEST = "request_id"
+"""Key in `OperationRow.details`."""
 _NEWEST_FIRST = Order("-created", OperationRow.created, OperationRow.id, datetime, descending=True)
 
 
@@ -104,7 +106,7 @@ async def create(
         status=OperationStatus.RUNNING,
         cancellable=cancellable,
         message=message,
-        details=details or {},
+        details={**(details or {}), **({_REQUEST: tx.actor.request_id} if tx.actor.request_id else {})},
     )
     tx.session.add(row)
     await _tell(tx, row)
@@ -167,4 +169,9 @@ async def _tell(tx: Transaction, row: OperationRow) -> None:
 
 def to_model(row: OperationRow) -> Operation:
     """Return the operation as it goes over the wire."""
-    return model(row, Operation)
+    return model(row, Operation, request_id=request_id(row))
+
+
+def request_id(row: OperationRow) -> str | None:
+    """Return the id of the request that began an operation."""
+    return row.details.get(_REQUEST)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Self
 
@@ -17,6 +17,7 @@ from cernvmcontroller.store.migrations import upgrade
 from cernvmcontroller.store.outage import Outages
 from cernvmcontroller.store.tables import AuditRow, MetaRow
 from cernvmcontroller.store.transaction import Actor, Transaction
+from cernvmcontroller.store.turn import Turn
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -44,7 +45,7 @@ class Store:
     ) -> None:
         self._database = database
         self._leadership = leadership
-        self._lock = asyncio.Lock()
+        self.turn = Turn()
         self._writer: asyncio.Task[Any] | None = None
         self._outages = Outages(database.name)
         self.events = EventLog(journal.Journal(self.read), queue=queue)
@@ -99,7 +100,7 @@ class Store:
     async def close(self) -> None:
         """End all subscriptions, wait for the write in progress and close the connections."""
         self.events.close()
-        async with self._lock:
+        async with self.turn:
             await self._database.close()
 
     @property
@@ -188,19 +189,17 @@ class Store:
     @asynccontextmanager
     async def _in_line(self) -> AsyncIterator[None]:
         """Wait for the writes before this one, not for ever."""
-        try:
-            async with asyncio.timeout(LONGEST_LINE):
-                await self._lock.acquire()
-        except TimeoutError:
-            raise StoreUnavailable(
-                self.problem
-                or f"The database {self._database.name} is too slow: a write waited {LONGEST_LINE:g} s for "
-                "those before it and was not done. Try again, and look for what keeps its disk busy."
-            ) from None
-        try:
+        async with AsyncExitStack() as stack:
+            try:
+                async with asyncio.timeout(LONGEST_LINE):
+                    await stack.enter_async_context(self.turn)
+            except TimeoutError:
+                raise StoreUnavailable(
+                    self.problem
+                    or f"The database {self._database.name} is too slow: a write waited {LONGEST_LINE:g} s "
+                    "for those before it and was not done. Try again, and look for what keeps its disk busy."
+                ) from None
             yield
-        finally:
-            self._lock.release()
 
     @asynccontextmanager
     async def _begun(self) -> AsyncIterator[AsyncSession]:

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
         VolumeChange,
         VolumeKind,
     )
+    from cernvmcontroller.machines.figures import Figures
     from cernvmcontroller.store import Actor
 
 MACHINE_SORTS = ("name", "owner", "status", "host", "created")
@@ -232,5 +233,8 @@ class Engine(Protocol):
         Asked before everything that says, or takes for granted, which machines there are.
         """
 
+    async def figures(self) -> Figures:
+        """Say how things stand, in numbers."""
+
     async def health(self) -> Health:
-        """Say how the controller is, at once: from what is known, without asking a host."""
+        """Say how the controller is, from what is known, asking the database but no host."""

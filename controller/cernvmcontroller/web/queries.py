@@ -87,3 +87,10 @@ class EventsQuery(NoQuery, frozen=True, kw_only=True):
     """Those after this id; the header `Last-Event-ID` goes first. Without either: from now on."""
     types: list[Text] = []
     """Only these types; without any, all."""
+
+
+class HealthQuery(NoQuery, frozen=True, kw_only=True):
+    """What to look at."""
+
+    live: bool = False
+    """Only that the process answers: not whether it can do anything."""

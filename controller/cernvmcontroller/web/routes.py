@@ -121,7 +121,11 @@ ROUTES: tuple[Route, ...] = (
     ),
     _route(
         "GET /health", Access.PUBLIC, site.get_health, Health, "controller",
-        "Say whether the controller works", statuses=(200, 503),
+        "Say whether the controller works", query=queries.HealthQuery, statuses=(200, 503),
+    ),
+    _route(
+        "GET /health/details", Access.MONITOR, site.get_health_details, Health, "controller",
+        "Say how each part of the controller is", statuses=(200, 503),
     ),
     _route(
         "GET /metrics", Access.MONITOR, site.get_metrics, metrics.CONTENT_TYPE, "controller",

@@ -253,3 +253,14 @@ def test_nothing_secret_is_logged(controller, running):
     assert running.said
     assert "hunter2" not in "".join(running.said)
     assert "hunter2" not in repr(running.agent.__dict__)
+
+
+def test_the_log_says_what_a_session_is_for(controller, running):
+    controller.welcome()
+    ids = {"request_id": "r-1", "machine": "m-1", "operation": "o-1"}
+    controller.session(command=FOREVER, **ids)
+    controller.hear("ready")
+    wait_for(lambda: "the notebook server answers request_id=r-1 machine=m-1 operation=o-1" in running.said)
+    controller.say("stop", id=2, request_id="r 2\nforged", machine="m-1", operation=7)
+    controller.hear("reply")
+    wait_for(lambda: "the server is ended machine=m-1" in running.said)

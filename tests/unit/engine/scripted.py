@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
     from pathlib import Path
 
+    from cernvmcontroller.web.metrics import Metrics
+
 HUB = "0b5c9b3e-7f51-4f0e-9d29-6f3b1f0a7c11"
 ALICE, BOB = Actor("alice"), Actor("bob")
 SESSION = Session(env={"JUPYTERHUB_API_TOKEN": "very-secret-token"})
@@ -151,6 +153,7 @@ class Lab:
         self.manifest = self._manifest("apple")
         self.store: Store | None = None
         self.engine: Engine | None = None
+        self.metrics: Metrics | None = None
         self.prepare: Callable[[str, FakeHypervisor], None] | None = None
 
     def _manifest(self, name: str, **changes: Any) -> Path:
@@ -206,10 +209,14 @@ class Lab:
         ]
         self.store = await Store.open(self.url, HUB)
         inventory = Inventory(
-            self.store, specs, self._hypervisor, flavors=load_flavors(DEFAULT_FLAVORS, "small")
+            self.store,
+            specs,
+            self._hypervisor,
+            flavors=load_flavors(DEFAULT_FLAVORS, "small"),
+            measures=self.metrics,
         )
         catalogue = Catalogue(self.store, [self.manifest], None, self.folder / "stamps")
-        self.engine = Engine(HUB, self.store, inventory, catalogue, self.settings)
+        self.engine = Engine(HUB, self.store, inventory, catalogue, self.settings, measures=self.metrics)
         await self.engine.start()
         await inventory.settled(5)
         return self.engine

@@ -132,6 +132,7 @@ async def test_it_opens_and_ends(tmp_path, monkeypatch):
     async with AsyncExitStack() as stack:
         engine = await program.open(stack)
         await engine.inventory.settled(5)
+        await engine.inventory.links["local"].acceleration
         assert (await engine.health()).status == "ok"
         assert [found.name for found in await engine.inventory.hosts()] == ["local"]
         assert {*host.pools, *host.networks, *host.filters} == {"cernvmhub"}

@@ -41,7 +41,8 @@ async def test_an_operation_is_followed_to_its_end(store: Store) -> None:
     assert (model.actor, model.owner, model.status) == ("alice", "alice", OperationStatus.SUCCEEDED)
     assert model.finished is not None
     assert model.finished >= model.created
-    assert row.details == {"keep_home": True}
+    assert row.details == {"keep_home": True, "request_id": "r-1"}
+    assert model.request_id == "r-1"
 
 
 async def test_the_first_end_counts(store: Store) -> None:

@@ -31,6 +31,7 @@ from cernvmapi.models import (
     VolumeKind,
 )
 from cernvmcontroller.events import Batch, EventLog
+from cernvmcontroller.machines.figures import Figures
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -363,6 +364,17 @@ class MemoryEngine:
     async def machines_known(self):
         if self.unknown:
             raise Busy(self.unknown)
+
+    async def figures(self):
+        machines = {
+            status: sum(row.status is status for row in self.machines.rows.values()) for status in Status
+        }
+        return Figures(
+            machines=machines,
+            operations={"machine.start": 2},
+            hosts=await self.inventory.hosts(),
+            pools=await self.inventory.pools(),
+        )
 
     async def health(self):
         parts = [ComponentHealth(name="host local", status="ok", detail="qemu+ssh://root@node7/system")]

@@ -174,6 +174,7 @@ async def test_what_a_site_has(call):
     assert await hub("volumes.all", kind=VolumeKind.BASE) == []
     assert await hub("volumes.delete", "v-alice") is None
     assert isinstance(await call(None)("health"), Health)
+    assert (await hub("health", details=True)).components
     assert "cernvm_request_seconds" in await hub("metrics")
     assert (await hub("openapi"))["openapi"] == "3.1.0"
     assert (await hub("audit.list", actor="nobody")).total == 0

@@ -93,7 +93,8 @@ async def test_requests_are_measured_by_route_and_not_by_path(served):
 
 async def test_listeners_are_counted(served):
     async with served.http(HUB_TOKEN) as http, http.stream("GET", "/events") as stream:
-        await anext(stream.aiter_bytes())
+        chunks = stream.aiter_bytes()  # kept: without it the stream is closed
+        await anext(chunks)
         text = (await http.get("/metrics")).text
     assert samples(text, "cernvm_event_subscribers") == {(): 1.0}
 

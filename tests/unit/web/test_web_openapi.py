@@ -135,7 +135,7 @@ def test_the_client_has_a_verb_for_every_route_and_no_other():
                          "change": ["ID"]}.get(attribute, [])  # fmt: skip
             with pytest.raises(InterruptedError):
                 getattr(made, attribute)(*arguments)
-    own = {("GET", path) for path in ("/events", "/health", "/metrics", "/openapi.json")}
+    own = {("GET", path) for path in ("/events", "/health", "/health/details", "/metrics", "/openapi.json")}
     assert recorder.calls | own == {(route.method, route.path) for route in ROUTES}
 
 

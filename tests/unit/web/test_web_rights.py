@@ -223,7 +223,14 @@ async def test_audit_names_who_and_from_where_and_which_request(served):
 
 async def test_health_tells_strangers_no_details(served):
     async with served.http() as http:
-        healthy = await http.get("/health")
-        assert "node7" not in healthy.text
+        assert (await http.get("/health")).json() == {
+            "status": "ok", "version": "", "hub_id": "", "components": [],
+        }  # fmt: skip
+        assert (await http.get("/health/details")).status_code == 401
         served.engine.status = "down"
         assert (await http.get("/health")).status_code == 503
+        assert (await http.get("/health", params={"live": "true"})).status_code == 200
+    for token, status in (("alice-write", 403), ("prometheus", 503), ("carol-admin", 503)):
+        async with served.http(token) as http:
+            answer = await http.get("/health/details")
+        assert (answer.status_code, "node7" in answer.text) == (status, status == 503)

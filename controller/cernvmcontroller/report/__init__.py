@@ -1,0 +1,1 @@
+"""What a bug report needs, collected from what is there, without secrets."""

@@ -1,0 +1,119 @@
+"""What the controller tells of its work, to whoever counts it."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+from scripted import ALICE, SESSION, Lab, eventually
+
+from cernvmapi.errors import HypervisorFailed, StartFailed
+from cernvmapi.models import OperationStatus, Phase, PhaseMark, Status
+from cernvmcontroller.machines.chronicle import phases
+from cernvmcontroller.machines.reconciler import Reconciler
+from cernvmcontroller.web.metrics import Metrics
+
+if TYPE_CHECKING:
+    from cernvmcontroller.machines.job import Job
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+@pytest.fixture
+async def counted(tmp_path):
+    """A controller on a fake host whose metrics are read."""
+    lab = Lab(tmp_path)
+    lab.metrics = Metrics()
+    await lab.begin()
+    yield lab
+    await lab.end()
+
+
+async def samples(lab):
+    text = lab.metrics.text(await lab.engine.figures()).decode()
+    return {
+        (sample.name, *sorted(sample.labels.values())): sample.value
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+        if "le" not in sample.labels
+    }
+
+
+async def test_a_start_is_counted_by_phase_and_outcome(counted):
+    machine = await counted.started()
+    await eventually(lambda: counted.metrics._starts.labels("ready", "server", "")._value.get() == 1)
+    found = await samples(counted)
+    for phase in ("placed", "disk", "boot", "context", "server"):
+        assert found["cernvm_start_phase_seconds_count", *sorted([phase, "ready"])] == 1
+    assert found["cernvm_operation_seconds_count", "machine.start", "succeeded"] == 1
+    assert found["cernvm_machines", "running"] == 1
+    assert found["cernvm_host_machines", "host1"] == 1
+    assert found["cernvm_hypervisor_call_seconds_count", "define", "host1"] == 1
+    assert found["cernvm_hypervisor_calls_in_flight", "host1"] == 0
+    assert found["cernvm_database_write_seconds_count",] > 5
+    assert found["cernvm_events_written_total",] > 5
+    assert machine.id not in str(found)
+    assert "alice" not in str(found)
+
+
+async def test_a_start_that_fails_says_where_and_why(counted):
+    counted.template = {"fails": "no module named x"}
+    machine = await counted.create()
+    operation = await counted.engine.machines.start(ALICE, machine.id, SESSION)
+    await counted.engine.operations.wait(operation.id, 10)
+    await eventually(lambda: not counted.engine._chronicle._attempts)
+    found = await samples(counted)
+    (counted_as,) = [key for key in found if key[0] == "cernvm_starts_total"]
+    assert {"failed", StartFailed.code} < set(counted_as)
+
+
+async def test_a_cancelled_start_is_no_failure(counted):
+    counted.template = {"slow": True}
+    machine = await counted.create()
+    operation = await counted.engine.machines.start(ALICE, machine.id, SESSION)
+    await counted.until_true(machine.id, lambda found: found.phase is Phase.SERVER)
+    await counted.engine.operations.cancel(ALICE, operation.id)
+    assert (await counted.engine.operations.get(operation.id)).status is OperationStatus.CANCELLED
+    await counted.until(machine.id, Status.STOPPED)
+    await eventually(lambda: not counted.engine._chronicle._attempts)
+    found = await samples(counted)
+    assert found["cernvm_start_phase_seconds_count", "cancelled", "server"] == 1
+
+
+async def test_a_call_that_fails_is_counted_by_its_code(counted):
+    counted.hypervisor.fail_next("pool")
+    with pytest.raises(HypervisorFailed):
+        await counted.engine.inventory.links["host1"].hypervisor.pool("x")
+    found = await samples(counted)
+    assert (
+        found["cernvm_hypervisor_call_errors_total", *sorted([HypervisorFailed.code, "host1", "pool"])] == 1
+    )
+
+
+async def test_the_figures_come_without_the_database_too(counted):
+    await counted.store._database.close()
+    counted.store._database._reading = None
+    assert (await samples(counted))["cernvm_database_up",] == 0
+
+
+async def test_the_queue_says_how_long_it_is_and_what_is_tried_again():
+    async def work(_machine: str, _job: Job) -> bool:
+        return False
+
+    queue = Reconciler(work, retry=60)
+    queue.poke("m-1")
+    assert queue.queue.length == 1
+    await queue.quiet()
+    assert (queue.queue.length, queue.queue.retrying, queue.queue.oldest) == (0, 1, 0)
+    await queue.close()
+
+
+def test_a_phase_lasts_until_the_next_one():
+    def mark(phase, seconds):
+        return PhaseMark(phase=phase, message="", progress=0, at=NOW + timedelta(seconds=seconds))
+
+    timeline = [mark(Phase.PLACED, 0), mark(Phase.DISK, 1), mark(Phase.BOOT, 3)]
+    assert phases(timeline, NOW + timedelta(seconds=10)) == [("placed", 1), ("disk", 2), ("boot", 7)]
+    assert phases([], NOW) == []
