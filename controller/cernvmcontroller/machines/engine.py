@@ -20,6 +20,7 @@ from cernvmcontroller.machines.rebuild import rebuild
 from cernvmcontroller.machines.reconciler import Reconciler
 from cernvmcontroller.machines.service import Machines
 from cernvmcontroller.machines.sessions import Sessions
+from cernvmcontroller.machines.sweep import sweep
 from cernvmcontroller.machines.uploads import Uploads
 from cernvmcontroller.machines.volumes import Volumes
 from cernvmcontroller.machines.worker import Worker
@@ -187,6 +188,7 @@ class Engine:
             _log.warning("host not compared", host=link.id, reason=error.detail)
         else:
             await self.census.add(link.id)
+            await self._sweep(link.spec.pool.name)
         async with self.store.read() as session:
             placed = await machines.on_host(session, link.id)
         for row in placed:
@@ -243,7 +245,18 @@ class Engine:
             for machine in everything:
                 self.reconciler.poke(machine)
 
+    async def _sweep(self, pool: str) -> None:
+        """Remove what nothing needs from a pool, once the machines of all hosts are known."""
+        if self.census.missing:
+            return
+        try:
+            await sweep(self._shop, pool)
+        except CernVMError as error:
+            _log.warning("pool not swept", pool=pool, reason=error.detail)
+
     async def _prune(self) -> None:
         while True:
             await self.store.prune()
+            for pool in {link.spec.pool.name for link in self.inventory.links.values()}:
+                await self._sweep(pool)
             await asyncio.sleep(_PRUNE_EVERY)
