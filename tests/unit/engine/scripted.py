@@ -16,7 +16,9 @@ from cernvmcontroller.hypervisor.fake import FakeHypervisor
 from cernvmcontroller.hypervisor.fakehost import FakeHost
 from cernvmcontroller.hypervisor.interface import ByteStream, FilterSpec, NetworkSpec, PoolSpec
 from cernvmcontroller.inventory import HostSpec, Inventory
+from cernvmcontroller.machines.agreement import compare
 from cernvmcontroller.machines.engine import Engine
+from cernvmcontroller.machines.inspection import Look, look
 from cernvmcontroller.machines.settings import Settings
 from cernvmcontroller.store import Actor, Store
 
@@ -151,6 +153,8 @@ class Lab:
         self.store: Store | None = None
         self.engine: Engine | None = None
         self.prepare: Callable[[str, FakeHypervisor], None] | None = None
+        self.disagrees = ""
+        """Why database and hosts may differ at the end of the test."""
 
     def _manifest(self, name: str, **changes: Any) -> Path:
         folder = self.folder / name
@@ -191,9 +195,9 @@ class Lab:
             self.guests[uuid] = Guest(**self.template)
         return self.guests[uuid]
 
-    async def begin(self) -> Engine:
-        """Start a controller, as after a crash of the one before."""
-        specs = [
+    def specs(self) -> list[HostSpec]:
+        """Return the hosts as they are configured."""
+        return [
             HostSpec(
                 name=name,
                 uri=f"fake://{name}",
@@ -203,6 +207,10 @@ class Lab:
             )
             for name in self.hosts
         ]
+
+    async def begin(self) -> Engine:
+        """Start a controller, as after a crash of the one before."""
+        specs = self.specs()
         self.store = await Store.open(f"sqlite+aiosqlite:///{self.database}", HUB)
         inventory = Inventory(
             self.store, specs, self._hypervisor, flavors=load_flavors(DEFAULT_FLAVORS, "small")
@@ -221,6 +229,29 @@ class Lab:
         if self.store is not None:
             await self.store.close()
             self.store = None
+
+    async def check(self) -> Look:
+        """Look whether the database and the hosts agree; the controller may run."""
+        specs = self.specs()
+        hypervisors = {name: FakeHypervisor(host=host) for name, host in self.hosts.items()}
+        for hypervisor in hypervisors.values():
+            await hypervisor.open()
+        store = self.store or await Store.open(f"sqlite+aiosqlite:///{self.database}", HUB)
+        try:
+            async with store.read() as session:
+                return await look(HUB, session, specs, hypervisors, self.settings.keep_unused)
+        finally:
+            if store is not self.store:
+                await store.close()
+
+    async def agrees(self) -> None:
+        """Fail where the database and the hosts do not agree, and go on not agreeing while nothing moves."""
+        deadline = asyncio.get_running_loop().time() + (5 if self.engine else 0)
+        while found := compare((await self.check()).site):
+            if asyncio.get_running_loop().time() >= deadline:
+                said = [f"{each.kind} {each.object}: {each.sentence}" for each in found]
+                raise AssertionError("database and hosts do not agree:\n" + "\n".join(said))
+            await asyncio.sleep(0.02)
 
     async def restart(self) -> Engine:
         await self.end()

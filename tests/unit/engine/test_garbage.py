@@ -131,6 +131,7 @@ async def test_an_upload_that_was_never_finished_is_removed_unless_it_goes_on(la
     pool.volumes[BASE] = FakeVolume(BASE, f"/pool/{BASE}", 1, complete=False)
     if running:
         lab.engine._shop.uploads._running[POOL, BASE] = object()
+        lab.disagrees = "the upload never ends"
     await sweep(lab.engine._shop, POOL)
     assert (BASE in pool.volumes) is running
     lab.engine._shop.uploads._running.clear()
