@@ -189,6 +189,7 @@ class Engine:
         else:
             await self.census.add(link.id)
             await self._sweep(link.spec.pool.name)
+        await self.volumes.go_on(link.spec.pool.name)
         async with self.store.read() as session:
             placed = await machines.on_host(session, link.id)
         for row in placed:
@@ -220,6 +221,10 @@ class Engine:
         """End the operations of an earlier controller that nothing goes on with."""
         async with self.store.write(Actor.system(), "operations.close", "operations", audit=False) as tx:
             for operation in await operations.running(tx.session):
+                if operation.action == "volume.delete":
+                    # Gone on with when a host of its pool answers; until then no machine is given the home.
+                    self._shop.going.add(operation.subject.removeprefix("volume/"))
+                    continue
                 row = await tx.session.get(MachineRow, operation.subject.removeprefix("machine/"))
                 if row is None or row.status not in _UNDER_WAY:
                     ended = CernVMError(

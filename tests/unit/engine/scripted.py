@@ -10,13 +10,13 @@ from datetime import UTC, datetime
 from ipaddress import IPv4Network
 from typing import TYPE_CHECKING, Any
 
-from cernvmapi.models import Machine, MachineCreate, Session, Status
+from cernvmapi.models import Machine, MachineCreate, OperationStatus, Session, Status
 from cernvmcontroller.catalogue import DEFAULT_FLAVORS, Catalogue, load_flavors
 from cernvmcontroller.hypervisor.fake import FakeHypervisor
 from cernvmcontroller.hypervisor.fakehost import FakeHost
 from cernvmcontroller.hypervisor.interface import ByteStream, FilterSpec, NetworkSpec, PoolSpec
 from cernvmcontroller.inventory import HostSpec, Inventory
-from cernvmcontroller.machines.agreement import compare
+from cernvmcontroller.machines.agreement import UNDER_WAY, compare
 from cernvmcontroller.machines.engine import Engine
 from cernvmcontroller.machines.inspection import Look, look
 from cernvmcontroller.machines.settings import Settings
@@ -25,6 +25,8 @@ from cernvmcontroller.store import Actor, Store
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
     from pathlib import Path
+
+    from killer import Killer
 
 HUB = "0b5c9b3e-7f51-4f0e-9d29-6f3b1f0a7c11"
 ALICE, BOB = Actor("alice"), Actor("bob")
@@ -153,6 +155,7 @@ class Lab:
         self.store: Store | None = None
         self.engine: Engine | None = None
         self.prepare: Callable[[str, FakeHypervisor], None] | None = None
+        self.killer: Killer | None = None
         self.disagrees = ""
         """Why database and hosts may differ at the end of the test."""
 
@@ -186,6 +189,8 @@ class Lab:
 
         hypervisor.on_channel = on_channel
         self.hypervisors[name] = hypervisor
+        if self.killer is not None:
+            self.killer.watch(hypervisor)
         if self.prepare is not None:
             self.prepare(name, hypervisor)
         return hypervisor
@@ -212,6 +217,8 @@ class Lab:
         """Start a controller, as after a crash of the one before."""
         specs = self.specs()
         self.store = await Store.open(f"sqlite+aiosqlite:///{self.database}", HUB)
+        if self.killer is not None:
+            self.killer.watch_store(self.store)
         inventory = Inventory(
             self.store, specs, self._hypervisor, flavors=load_flavors(DEFAULT_FLAVORS, "small")
         )
@@ -252,6 +259,20 @@ class Lab:
                 said = [f"{each.kind} {each.object}: {each.sentence}" for each in found]
                 raise AssertionError("database and hosts do not agree:\n" + "\n".join(said))
             await asyncio.sleep(0.02)
+
+    async def settle(self, seconds: float = 20) -> None:
+        """Be the hub until nothing is under way: send the sessions that are waited for."""
+        assert self.engine is not None
+        async with asyncio.timeout(seconds):
+            while True:
+                page = await self.engine.machines.page()
+                for machine in page.items:
+                    if machine.awaiting_session:
+                        await self.engine.machines.put_session(ALICE, machine.id, SESSION)
+                running = await self.engine.operations.page(status=[OperationStatus.RUNNING])
+                if not running.total and not any(found.status in UNDER_WAY for found in page.items):
+                    return
+                await asyncio.sleep(0.02)
 
     async def restart(self) -> Engine:
         await self.end()
