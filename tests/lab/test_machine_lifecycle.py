@@ -15,6 +15,7 @@ import pytest
 from cernvmapi.errors import Busy, NotFound
 from cernvmapi.models import MachineCreate, OperationStatus, Phase, Power, Session, Status
 from cernvmcontroller.app import CernVMController
+from cernvmcontroller.commands.check import Check
 from cernvmcontroller.commands.clean import Clean
 from cernvmcontroller.store import Actor
 
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.machines
 
 BUILD = Path(__file__).parents[2] / "appliance" / "build"
-HUB = "dlifecycle"
+HUB = "agreelife"
 HOSTS = [{"name": "here", "uris": ["qemu:///system"]}]
 SILENT = {"name": "silent", "uris": ["qemu+unix:///system?socket=/nowhere"], "pool": f"{HUB}-silent"}
 ALICE = Actor("alice")
@@ -45,7 +46,7 @@ def options(tmp_path, tiny):
     return {
         "state_dir": str(tmp_path),
         "hub_name": HUB,
-        "subnet": "10.97.64.0/24",
+        "subnet": "10.101.0.0/24",
         "hosts": HOSTS,
         "appliances": [tiny],
         "default_appliance": "tiny",
@@ -85,6 +86,14 @@ async def connected(engine: Engine, machine_id: str) -> None:
     await engine.reconciler.quiet()
 
 
+async def agrees(options) -> None:
+    """Fail where database, pool and domains do not agree; what was found is printed."""
+    try:
+        await Check(settle=1, **options).run()
+    except SystemExit as ended:
+        raise AssertionError(f"cernvm-controller check ended with {ended.code}") from None
+
+
 def left() -> list[str]:
     """Return what libvirt has of our hub."""
     connection = libvirt.open("qemu:///system")
@@ -107,7 +116,7 @@ async def test_a_machine_lives_survives_controllers_and_goes(program, options):
             ALICE, MachineCreate(server_name="", notebook=True, home=True), "alice"
         )
         assert new
-        assert machine.address == "10.97.64.16"
+        assert machine.address == "10.101.0.16"
         await finished(engine, (await engine.machines.start(ALICE, machine.id, SESSION)).id)
         machine = await engine.machines.get(machine.id)
         assert (machine.status, machine.power, machine.phase) == (Status.RUNNING, Power.ON, Phase.READY)
@@ -143,9 +152,11 @@ async def test_a_machine_lives_survives_controllers_and_goes(program, options):
         found = await engine.machines.get(machine.id)
         assert (found.owner, found.address, found.home) == ("alice", machine.address, machine.home)
         assert (found.status, found.memory_mib, found.vcpus) == (Status.RUNNING, 128, 1)
+        await agrees(options)
 
         await finished(engine, (await engine.machines.shutdown(ALICE, machine.id)).id)
         assert (await engine.machines.get(machine.id)).status == Status.STOPPED
+        await agrees(options)
         await finished(engine, (await engine.machines.delete(ALICE, machine.id)).id)
         with pytest.raises(NotFound):
             await engine.machines.get(machine.id)
@@ -154,5 +165,6 @@ async def test_a_machine_lives_survives_controllers_and_goes(program, options):
         await engine.volumes.delete(ALICE, machine.home)
         pool = await engine.inventory.links["here"].hypervisor.volumes(HUB)
         assert {volume.name.partition("-")[0] for volume in pool} == {"base"}
+        await agrees(options)
     await Clean(**options).run()
     assert left() == []

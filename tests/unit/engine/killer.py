@@ -1,4 +1,4 @@
-"""Kills a controller at a chosen instant, as SIGKILL does: from then on nothing that it does has any effect."""
+"""Kills a controller at a chosen instant, as SIGKILL does: nothing that it does after that has any effect."""
 
 from __future__ import annotations
 

@@ -103,6 +103,7 @@ async def killed(folder, before, verb, instant, *, power_loss=False):
     await lab.end()
     lab.killer = None
     if killer.dead.is_set():
+        lab.template = {}
         for guest in lab.guests.values():
             guest.slow = False
         if power_loss:
