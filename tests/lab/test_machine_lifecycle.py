@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.machines
 
 BUILD = Path(__file__).parents[2] / "appliance" / "build"
-HUB = "agreelife"
+HUB = "dlifecycle"
 HOSTS = [{"name": "here", "uris": ["qemu:///system"]}]
 SILENT = {"name": "silent", "uris": ["qemu+unix:///system?socket=/nowhere"], "pool": f"{HUB}-silent"}
 ALICE = Actor("alice")
@@ -46,7 +46,7 @@ def options(tmp_path, tiny):
     return {
         "state_dir": str(tmp_path),
         "hub_name": HUB,
-        "subnet": "10.101.0.0/24",
+        "subnet": "10.97.64.0/24",
         "hosts": HOSTS,
         "appliances": [tiny],
         "default_appliance": "tiny",
@@ -116,7 +116,7 @@ async def test_a_machine_lives_survives_controllers_and_goes(program, options):
             ALICE, MachineCreate(server_name="", notebook=True, home=True), "alice"
         )
         assert new
-        assert machine.address == "10.101.0.16"
+        assert machine.address == "10.97.64.16"
         await finished(engine, (await engine.machines.start(ALICE, machine.id, SESSION)).id)
         machine = await engine.machines.get(machine.id)
         assert (machine.status, machine.power, machine.phase) == (Status.RUNNING, Power.ON, Phase.READY)
