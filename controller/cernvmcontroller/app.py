@@ -197,6 +197,12 @@ class CernVMController(Application):
         60, help="Seconds after which every machine is looked at although nothing was heard of it."
     ).tag(config=True)
 
+    keep_unused_bases = Float(
+        86400,
+        help="Seconds that an appliance's base stays in a pool after the last machine on it is gone and "
+        "the appliance is not offered any more.",
+    ).tag(config=True)
+
     # --- logs ---
 
     controller_log_level = Enum(
@@ -434,6 +440,7 @@ class CernVMController(Application):
             agent_stop_timeout=self.agent_stop_timeout,
             shutdown_timeout=self.shutdown_timeout,
             poll_interval=self.poll_interval,
+            keep_unused=self.keep_unused_bases,
             home_mib=self.home_mib,
             overcommit=Overcommit(self.vcpu_overcommit, self.memory_overcommit),
             reserved_memory_mib=self.reserved_memory_mib,

@@ -15,6 +15,7 @@ import pytest
 from cernvmapi.errors import Busy, NotFound
 from cernvmapi.models import MachineCreate, OperationStatus, Phase, Power, Session, Status
 from cernvmcontroller.app import CernVMController
+from cernvmcontroller.commands.check import Check
 from cernvmcontroller.commands.clean import Clean
 from cernvmcontroller.store import Actor
 
@@ -85,6 +86,14 @@ async def connected(engine: Engine, machine_id: str) -> None:
     await engine.reconciler.quiet()
 
 
+async def agrees(options) -> None:
+    """Fail where database, pool and domains do not agree; what was found is printed."""
+    try:
+        await Check(settle=1, **options).run()
+    except SystemExit as ended:
+        raise AssertionError(f"cernvm-controller check ended with {ended.code}") from None
+
+
 def left() -> list[str]:
     """Return what libvirt has of our hub."""
     connection = libvirt.open("qemu:///system")
@@ -143,9 +152,11 @@ async def test_a_machine_lives_survives_controllers_and_goes(program, options):
         found = await engine.machines.get(machine.id)
         assert (found.owner, found.address, found.home) == ("alice", machine.address, machine.home)
         assert (found.status, found.memory_mib, found.vcpus) == (Status.RUNNING, 128, 1)
+        await agrees(options)
 
         await finished(engine, (await engine.machines.shutdown(ALICE, machine.id)).id)
         assert (await engine.machines.get(machine.id)).status == Status.STOPPED
+        await agrees(options)
         await finished(engine, (await engine.machines.delete(ALICE, machine.id)).id)
         with pytest.raises(NotFound):
             await engine.machines.get(machine.id)
@@ -154,5 +165,6 @@ async def test_a_machine_lives_survives_controllers_and_goes(program, options):
         await engine.volumes.delete(ALICE, machine.home)
         pool = await engine.inventory.links["here"].hypervisor.volumes(HUB)
         assert {volume.name.partition("-")[0] for volume in pool} == {"base"}
+        await agrees(options)
     await Clean(**options).run()
     assert left() == []

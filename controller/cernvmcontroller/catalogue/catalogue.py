@@ -9,6 +9,7 @@ import msgspec
 import structlog
 
 from cernvmapi.errors import Invalid, NotFound
+from cernvmcontroller import naming
 from cernvmcontroller.catalogue.manifest import Manifest, load_manifest, verify
 from cernvmcontroller.store import Actor, Store, appliances
 
@@ -125,6 +126,10 @@ class Catalogue:
             except OSError as error:
                 raise Invalid(f"The image of {appliance_id} cannot be read: {error}") from None
         return manifest
+
+    def bases(self) -> set[str]:
+        """Return the volume names of the bases of all appliances that are configured."""
+        return {naming.base_volume(known.appliance.sha256) for known in self._known.values()}
 
     def has_agent(self, appliance_id: str) -> bool:
         """Return whether our agent is inside; False for an appliance that is not configured any more."""

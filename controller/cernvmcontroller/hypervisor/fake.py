@@ -302,6 +302,11 @@ class FakeHypervisor:
         return [_state(volume) for volume in self.host.pool(pool).volumes.values() if volume.complete]
 
     @_verb
+    async def unfinished(self, pool: str) -> list[str]:
+        """Return the names of unfinished volumes."""
+        return sorted(each.name for each in self.host.pool(pool).volumes.values() if not each.complete)
+
+    @_verb
     async def volume(self, pool: str, name: str) -> VolumeState | None:
         """Return one finished volume, or None."""
         found = self.host.pool(pool).volumes.get(name)

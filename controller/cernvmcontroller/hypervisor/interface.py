@@ -105,7 +105,7 @@ class VolumeState:
     allocation: int
     path: str
     backing: str | None = None
-    """Path of the image that it is an overlay of, as `Hypervisor.create_volume` tells it."""
+    """Path of the image that it is an overlay of; None where it is none."""
 
 
 # --- what is asked for ---
@@ -414,6 +414,10 @@ class Hypervisor(Protocol):
 
     async def volumes(self, pool: str) -> list[VolumeState]:
         """Return the finished volumes of a pool."""
+        ...
+
+    async def unfinished(self, pool: str) -> list[str]:
+        """Return the names of the volumes whose upload is under way, or was never finished."""
         ...
 
     async def volume(self, pool: str, name: str) -> VolumeState | None:

@@ -167,6 +167,10 @@ class LibvirtHypervisor:
         """Return the finished volumes."""
         return await self._storage.volumes(pool)
 
+    async def unfinished(self, pool: str) -> list[str]:
+        """Return the names of unfinished volumes."""
+        return await self._storage.unfinished(pool)
+
     async def volume(self, pool: str, name: str) -> VolumeState | None:
         """Return one finished volume, or None."""
         return await self._storage.volume(pool, name)

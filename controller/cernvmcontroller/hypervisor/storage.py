@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import threading
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 from weakref import WeakValueDictionary
 
@@ -109,6 +108,15 @@ class Storage:
 
         return await self._connection.call(look)
 
+    async def unfinished(self, pool: str) -> list[str]:
+        """Return the names of the volumes whose mark is there."""
+
+        def look(connection: Any) -> list[str]:
+            names = [each.name() for each in connection.storagePoolLookupByName(pool).listAllVolumes()]
+            return sorted(name.removesuffix(MARK) for name in names if name.endswith(MARK))
+
+        return await self._connection.call(look)
+
     async def volume(self, pool: str, name: str) -> VolumeState | None:
         """Return one finished volume, or None."""
         return await self._connection.call(lambda c: _finished(c.storagePoolLookupByName(pool), name))
@@ -132,8 +140,7 @@ class Storage:
         )
 
         def create(connection: Any) -> VolumeState:
-            volume = _create(connection.storagePoolLookupByName(pool), name, xml)
-            return replace(_volume_state(volume), backing=storagexml.backing_of(volume.XMLDesc()))
+            return _volume_state(_create(connection.storagePoolLookupByName(pool), name, xml))
 
         return await self._connection.call(create, slow=True)
 
@@ -264,5 +271,4 @@ def _pool_state(pool: Any) -> PoolState:
 
 
 def _volume_state(volume: Any) -> VolumeState:
-    _kind, capacity, allocation = volume.info()
-    return VolumeState(volume.name(), capacity, allocation, volume.path())
+    return storagexml.state_of(volume.XMLDesc())

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from lxml import etree
 
 from cernvmcontroller.hypervisor.elements import E
+from cernvmcontroller.hypervisor.interface import VolumeState
 
 if TYPE_CHECKING:
     from lxml.etree import _Element
@@ -33,9 +34,19 @@ def path_of(xml: str) -> str:
     return etree.fromstring(xml.encode()).findtext("target/path") or ""
 
 
-def backing_of(xml: str) -> str | None:
-    """Return the path of the image that a volume is an overlay of, None where it is none."""
-    return etree.fromstring(xml.encode()).findtext("backingStore/path")
+def state_of(xml: str) -> VolumeState:
+    """Return what a volume's XML says of it; libvirt gives sizes in bytes there.
+
+    Source of the format: https://libvirt.org/formatstorage.html#storage-volume-xml
+    """
+    root = etree.fromstring(xml.encode())
+    return VolumeState(
+        name=root.findtext("name") or "",
+        capacity=int(root.findtext("capacity") or 0),
+        allocation=int(root.findtext("allocation") or 0),
+        path=root.findtext("target/path") or "",
+        backing=root.findtext("backingStore/path"),
+    )
 
 
 def volume(

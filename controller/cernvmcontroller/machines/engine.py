@@ -23,6 +23,7 @@ from cernvmcontroller.machines.rebuild import rebuild
 from cernvmcontroller.machines.reconciler import Reconciler
 from cernvmcontroller.machines.service import Machines
 from cernvmcontroller.machines.sessions import Sessions
+from cernvmcontroller.machines.sweep import sweep
 from cernvmcontroller.machines.uploads import Uploads
 from cernvmcontroller.machines.volumes import Volumes
 from cernvmcontroller.machines.worker import UNDER_WAY, Worker
@@ -224,6 +225,8 @@ class Engine:
             _log.warning("host not compared", host=link.id, reason=error.detail)
         else:
             await self.census.add(link.id)
+            await self._sweep(link.spec.pool.name)
+        await self.volumes.go_on(link.spec.pool.name)
         async with self.store.read() as session:
             placed = await machines.on_host(session, link.id)
         for row in placed:
@@ -258,6 +261,10 @@ class Engine:
         """End the operations of an earlier controller that nothing goes on with."""
         async with self.store.write(Actor.system(), "operations.close", "operations", audit=False) as tx:
             for operation in await operations.running(tx.session):
+                if operation.action == "volume.delete":
+                    # Gone on with when a host of its pool answers; until then no machine is given the home.
+                    self._shop.going.add(operation.subject.removeprefix("volume/"))
+                    continue
                 row = await tx.session.get(MachineRow, operation.subject.removeprefix("machine/"))
                 if row is None or row.status not in UNDER_WAY:
                     ended = CernVMError(
@@ -292,6 +299,15 @@ class Engine:
         for machine in everything:
             self.reconciler.poke(machine)
 
+    async def _sweep(self, pool: str) -> None:
+        """Remove what nothing needs from a pool, once the machines of all hosts are known."""
+        if self.census.missing:
+            return
+        try:
+            await sweep(self._shop, pool)
+        except CernVMError as error:
+            _log.warning("pool not swept", pool=pool, reason=error.detail)
+
     async def _prune(self) -> None:
         while True:
             try:
@@ -300,6 +316,8 @@ class Engine:
                 _log.warning("old events not thrown away", reason=error.detail)
             except Exception:  # noqa: BLE001 - the next time may be better
                 _log.exception("old events were not pruned")
+            for pool in {link.spec.pool.name for link in self.inventory.links.values()}:
+                await self._sweep(pool)
             await asyncio.sleep(_PRUNE_EVERY)
 
     async def _check(self) -> None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC
 from functools import partial
 from ipaddress import IPv4Address
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 import structlog
@@ -26,9 +26,10 @@ from cernvmcontroller.store import Actor, volumes
 from cernvmcontroller.store.tables import AddressRow, MachineRow, VolumeRow
 
 if TYPE_CHECKING:
+    from cernvmcontroller.catalogue import Catalogue
     from cernvmcontroller.hypervisor.interface import DomainState, MachineMetadata, NetworkSpec, VolumeState
     from cernvmcontroller.inventory import HostLink
-    from cernvmcontroller.machines.workshop import Workshop
+    from cernvmcontroller.machines.ledger import Ledger
 
 _log = structlog.get_logger(__name__)
 _MIB = 1024 * 1024
@@ -44,6 +45,25 @@ _UNITS = {
 }
 
 
+class Registry(Protocol):
+    """What is needed to write down what a host has."""
+
+    @property
+    def hub_id(self) -> str:
+        """Of this installation."""
+        ...
+
+    @property
+    def ledger(self) -> Ledger:
+        """The rows of machines."""
+        ...
+
+    @property
+    def catalogue(self) -> Catalogue:
+        """Knows the titles of appliances."""
+        ...
+
+
 @dataclass(frozen=True)
 class Size:
     """Of a machine, as its domain says it."""
@@ -52,7 +72,7 @@ class Size:
     memory_mib: int
 
 
-async def rebuild(shop: Workshop, host: HostLink) -> None:
+async def rebuild(shop: Registry, host: HostLink) -> None:
     """Write down what a host has of this hub and the database does not know.
 
     Raises
@@ -67,6 +87,7 @@ async def rebuild(shop: Workshop, host: HostLink) -> None:
     for take in (
         *(partial(_home, shop, host, volume_id, there) for volume_id in sidecars),
         *(partial(_take_back, shop, host, domain, there) for domain in domains),
+        partial(_volumes, shop, host, there),
     ):
         try:
             await take()
@@ -77,7 +98,7 @@ async def rebuild(shop: Workshop, host: HostLink) -> None:
 
 
 async def _take_back(
-    shop: Workshop, host: HostLink, domain: DomainState, there: dict[str, VolumeState]
+    shop: Registry, host: HostLink, domain: DomainState, there: dict[str, VolumeState]
 ) -> None:
     """Write a domain down if it is a machine of this hub that the database does not know."""
     metadata = domain.metadata
@@ -95,7 +116,7 @@ async def _take_back(
         return  # gone since the list was made
 
 
-async def _home(shop: Workshop, host: HostLink, volume_id: str, there: dict[str, VolumeState]) -> None:
+async def _home(shop: Registry, host: HostLink, volume_id: str, there: dict[str, VolumeState]) -> None:
     pool = host.spec.pool.name
     state = there.get(naming.home_volume(volume_id))
     if state is None:
@@ -137,8 +158,41 @@ async def _home(shop: Workshop, host: HostLink, volume_id: str, there: dict[str,
         _log.warning("home not taken back", volume=state.name, reason=str(error.orig))
 
 
+async def _volumes(shop: Registry, host: HostLink, there: dict[str, VolumeState]) -> None:
+    """Write down bases, layers, and the disks and seeds of known machines."""
+    pool = host.spec.pool.name
+    async with shop.ledger.store.read() as session:
+        query = select(VolumeRow.name).where(VolumeRow.pool == pool)
+        unknown = sorted(there.keys() - set(await session.scalars(query)))
+    for name in unknown:
+        parsed = naming.parse_volume(name)
+        if parsed is None or parsed.kind is VolumeKind.HOME:
+            continue
+        async with shop.ledger.store.write(
+            Actor.system(), "volume.rebuild", f"pool/{pool}", audit=False
+        ) as tx:
+            own = parsed.kind in (VolumeKind.DISK, VolumeKind.SEED)
+            machine = await tx.session.get(MachineRow, parsed.id) if own else None
+            if (own and machine is None) or await volumes.by_name(tx.session, pool, name) is not None:
+                continue
+            await volumes.add(
+                tx,
+                VolumeRow(
+                    id=naming.new_id("v"),
+                    kind=parsed.kind,
+                    name=name,
+                    pool=pool,
+                    owner=machine.owner if machine else None,
+                    server_name=machine.server_name if machine else None,
+                    capacity_mib=-(-there[name].capacity // _MIB),
+                    allocation_mib=-(-there[name].allocation // _MIB),
+                    machine=machine.id if machine else None,
+                ),
+            )
+
+
 async def _machine(
-    shop: Workshop,
+    shop: Registry,
     host: HostLink,
     domain: DomainState,
     metadata: MachineMetadata,
@@ -212,7 +266,7 @@ async def _machine(
     _log.info("machine taken back", machine=machine_id, host=host.id)
 
 
-def _title(shop: Workshop, appliance: str | None) -> str:
+def _title(shop: Registry, appliance: str | None) -> str:
     try:
         return shop.catalogue.choose(appliance or "").appliance.title
     except CernVMError:

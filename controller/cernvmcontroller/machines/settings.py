@@ -29,6 +29,8 @@ class Settings:
     retry: float = 1
     """First pause before a failed step is tried again; it doubles up to a minute."""
     max_attempts: int = 5
+    keep_unused: float = 86400
+    """How long a base or layer that nothing needs stays in a pool."""
     port: int = 8888
     home_mib: int = 20480
     overcommit: Overcommit = field(default_factory=Overcommit)

@@ -115,6 +115,12 @@ class Start:
         self.home = await self.hypervisor.create_volume(
             home.pool, home.name, capacity=home.capacity_mib * _MIB, format="qcow2"
         )
+        if home.allocation_mib is None:
+            # From now on a home that is not in its pool was lost, and is not one that was never made.
+            async with self.shop.ledger.change(self.row.id, status=Status.STARTING) as (tx, _):
+                made = await volumes.get(tx.session, home.id)
+                made.allocation_mib = self.home.allocation // _MIB
+                await volumes.changed(tx, made)
 
     async def _layer(self) -> None:
         path = self.shop.settings.layer

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 from cernvmapi.models import VolumeKind
@@ -13,7 +14,7 @@ from cernvmcontroller.store.tables import VolumeRow
 from cernvmcontroller.tasks import end
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import AsyncIterator, Awaitable, Callable
     from pathlib import Path
 
     from cernvmcontroller.catalogue import Manifest
@@ -50,6 +51,7 @@ class Uploads:
     def __init__(self, store: Store) -> None:
         self._store = store
         self._running: dict[tuple[str, str], Upload] = {}
+        self._removing: dict[tuple[str, str], asyncio.Event] = {}
         self._digests: dict[tuple[Path, int, int], str] = {}
 
     def base(self, host: HostLink, manifest: Manifest, verified: Callable[[], Awaitable[object]]) -> Upload:
@@ -64,18 +66,43 @@ class Uploads:
 
         return self._once(host, name, manifest.appliance.size, work)
 
-    async def layer(self, host: HostLink, path: Path) -> Upload:
-        """Bring the hub's own layer to a host's pool."""
+    async def layer_name(self, path: Path) -> tuple[str, int]:
+        """Return the name that the layer's volume has, by its content, and its size in bytes."""
         status = await asyncio.to_thread(path.stat)
         key = (path, status.st_size, status.st_mtime_ns)
         if key not in self._digests:
             self._digests[key] = hashlib.sha256(await asyncio.to_thread(path.read_bytes)).hexdigest()
         name = naming.layer_volume(self._digests[key])
+        return name, status.st_size
+
+    async def layer(self, host: HostLink, path: Path) -> Upload:
+        """Bring the hub's own layer to a host's pool."""
+        name, size = await self.layer_name(path)
 
         async def work(upload: Upload) -> VolumeState:
             return await self._send(host, name, path, VolumeKind.LAYER, upload)
 
-        return self._once(host, name, status.st_size, work)
+        return self._once(host, name, size, work)
+
+    @asynccontextmanager
+    async def alone(self, pool: str, name: str) -> AsyncIterator[bool]:
+        """Keep a volume from being uploaded within the block: who wants it meanwhile waits.
+
+        Yields
+        ------
+        bool
+            False while it is being uploaded: then it must be left alone.
+        """
+        key = (pool, name)
+        if key in self._running or key in self._removing:
+            yield False
+            return
+        gone = self._removing[key] = asyncio.Event()
+        try:
+            yield True
+        finally:
+            del self._removing[key]
+            gone.set()
 
     async def close(self) -> None:
         """Break off; what was not finished is begun again by whoever wants it next."""
@@ -91,6 +118,8 @@ class Uploads:
 
             async def run() -> VolumeState:
                 try:
+                    if (removed := self._removing.get(key)) is not None:
+                        await removed.wait()
                     return await work(upload)
                 finally:
                     del self._running[key]

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
+import structlog
 from sqlalchemy import select
 
-from cernvmapi.errors import Conflict, HostUnreachable
-from cernvmapi.models import Page, Volume, VolumeChange, VolumeKind
+from cernvmapi.errors import CernVMError, Conflict, HostUnreachable
+from cernvmapi.models import OperationStatus, Page, Volume, VolumeChange, VolumeKind
 from cernvmcontroller import naming
 from cernvmcontroller.machines import sidecar
-from cernvmcontroller.store import Actor, Store, Transaction, volumes
+from cernvmcontroller.store import Actor, Store, Transaction, operations, volumes
 from cernvmcontroller.store.tables import MachineRow, VolumeRow
 
 if TYPE_CHECKING:
     from cernvmcontroller.inventory import HostLink, Inventory
+
+_log = structlog.get_logger(__name__)
 
 
 class Volumes:
@@ -34,6 +36,7 @@ class Volumes:
         self._store = store
         self._inventory = inventory
         self._going = going
+        self._deleting: set[str] = set()
 
     async def get(self, volume_id: str) -> Volume:
         """Return one volume."""
@@ -90,25 +93,64 @@ class Volumes:
     async def delete(self, actor: Actor, volume_id: str) -> None:
         """Delete a home that no machine has, with all that is in it.
 
-        A deletion that failed, or that a controller did not live to end, can be repeated.
+        A deletion that failed can be repeated; the next controller goes on with one that this did not live
+        to end.
 
         Raises
         ------
         Conflict
             It belongs to a machine, is deleted already, or is no home.
         """
-        with ExitStack() as mark:
-            async with self._store.write(actor, "volume.delete", f"volume/{volume_id}") as tx:
-                row = await volumes.get(tx.session, volume_id)
-                await self._refuse(tx, row)
-                # Within the write: whoever makes a machine next sees it. In memory: it ends with us.
-                self._going.add(volume_id)
-                mark.callback(self._going.discard, volume_id)
+        async with self._store.write(actor, "volume.delete", f"volume/{volume_id}") as tx:
+            row = await volumes.get(tx.session, volume_id)
+            await self._refuse(tx, row)
+            operation = await operations.create(
+                tx,
+                naming.new_id("o"),
+                "volume.delete",
+                f"volume/{volume_id}",
+                owner=row.owner,
+                message="The home is deleted",
+            )
+            # Within the write: whoever makes a machine next sees it.
+            self._going.add(volume_id)
+        await self._delete(row, operation.id)
+
+    async def go_on(self, pool: str) -> None:
+        """Go on with the deletions in a pool that an earlier controller did not live to end."""
+        async with self._store.read() as session:
+            begun = {
+                operation.subject.removeprefix("volume/"): operation.id
+                for operation in await operations.running(session)
+                if operation.action == "volume.delete"
+            }
+            rows = [await session.get(VolumeRow, volume) for volume in begun if volume not in self._deleting]
+        for row in rows:
+            if row is not None and row.pool == pool:
+                try:
+                    await self._delete(row, begun[row.id])
+                except CernVMError as error:
+                    _log.warning("home not deleted", volume=row.id, reason=error.detail)
+
+    async def _delete(self, row: VolumeRow, operation: str) -> None:
+        subject = f"volume/{row.id}"
+        self._deleting.add(row.id)
+        try:
             host = self._host(row.pool)
             await host.hypervisor.delete_volume(row.pool, row.name)
             await host.hypervisor.delete_volume(row.pool, naming.sidecar_volume(row.id))
-            async with self._store.write(actor, "volume.delete", f"volume/{volume_id}", audit=False) as tx:
-                await volumes.remove(tx, await volumes.get(tx.session, volume_id))
+            async with self._store.write(Actor.system(), "volume.delete", subject, audit=False) as tx:
+                await volumes.remove(tx, await volumes.get(tx.session, row.id))
+                await operations.finish(tx, operation, OperationStatus.SUCCEEDED)
+        except CernVMError as error:
+            async with self._store.write(Actor.system(), "volume.delete", subject, audit=False) as tx:
+                await operations.finish(tx, operation, OperationStatus.FAILED, error=error.problem())
+            self._going.discard(row.id)
+            raise
+        else:
+            self._going.discard(row.id)
+        finally:
+            self._deleting.discard(row.id)
 
     async def _refuse(self, tx: Transaction, row: VolumeRow, doing: str = "deleted") -> None:
         """Refuse to delete or to change what somebody needs, or what is being deleted."""

@@ -16,6 +16,8 @@ async def lab(tmp_path):
     lab = Lab(tmp_path)
     await lab.begin()
     yield lab
+    if not lab.disagrees:
+        await lab.agrees()
     await lab.end()
 
 
@@ -25,4 +27,6 @@ async def two_hosts(tmp_path):
     lab = Lab(tmp_path, hosts=2)
     await lab.begin()
     yield lab
+    if not lab.disagrees:
+        await lab.agrees()
     await lab.end()

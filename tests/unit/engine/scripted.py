@@ -10,19 +10,23 @@ from datetime import UTC, datetime
 from ipaddress import IPv4Network
 from typing import TYPE_CHECKING, Any
 
-from cernvmapi.models import Machine, MachineCreate, Session, Status
+from cernvmapi.models import Machine, MachineCreate, OperationStatus, Session, Status
 from cernvmcontroller.catalogue import DEFAULT_FLAVORS, Catalogue, load_flavors
 from cernvmcontroller.hypervisor.fake import FakeHypervisor
 from cernvmcontroller.hypervisor.fakehost import FakeHost
 from cernvmcontroller.hypervisor.interface import ByteStream, FilterSpec, NetworkSpec, PoolSpec
 from cernvmcontroller.inventory import HostSpec, Inventory
+from cernvmcontroller.machines.agreement import UNDER_WAY, compare
 from cernvmcontroller.machines.engine import Engine
+from cernvmcontroller.machines.inspection import Look, look
 from cernvmcontroller.machines.settings import Settings
 from cernvmcontroller.store import Actor, Store
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
     from pathlib import Path
+
+    from killer import Killer
 
     from cernvmcontroller.web.metrics import Metrics
 
@@ -155,6 +159,9 @@ class Lab:
         self.engine: Engine | None = None
         self.metrics: Metrics | None = None
         self.prepare: Callable[[str, FakeHypervisor], None] | None = None
+        self.killer: Killer | None = None
+        self.disagrees = ""
+        """Why database and hosts may differ at the end of the test."""
 
     def _manifest(self, name: str, **changes: Any) -> Path:
         folder = self.folder / name
@@ -186,6 +193,8 @@ class Lab:
 
         hypervisor.on_channel = on_channel
         self.hypervisors[name] = hypervisor
+        if self.killer is not None:
+            self.killer.watch(hypervisor)
         if self.prepare is not None:
             self.prepare(name, hypervisor)
         return hypervisor
@@ -195,9 +204,9 @@ class Lab:
             self.guests[uuid] = Guest(**self.template)
         return self.guests[uuid]
 
-    async def begin(self) -> Engine:
-        """Start a controller, as after a crash of the one before."""
-        specs = [
+    def specs(self) -> list[HostSpec]:
+        """Return the hosts as they are configured."""
+        return [
             HostSpec(
                 name=name,
                 uri=f"fake://{name}",
@@ -207,7 +216,13 @@ class Lab:
             )
             for name in self.hosts
         ]
+
+    async def begin(self) -> Engine:
+        """Start a controller, as after a crash of the one before."""
+        specs = self.specs()
         self.store = await Store.open(self.url, HUB)
+        if self.killer is not None:
+            self.killer.watch_store(self.store)
         inventory = Inventory(
             self.store,
             specs,
@@ -229,6 +244,43 @@ class Lab:
         if self.store is not None:
             await self.store.close()
             self.store = None
+
+    async def check(self) -> Look:
+        """Look whether the database and the hosts agree; the controller may run."""
+        specs = self.specs()
+        hypervisors = {name: FakeHypervisor(host=host) for name, host in self.hosts.items()}
+        for hypervisor in hypervisors.values():
+            await hypervisor.open()
+        store = self.store or await Store.open(self.url, HUB)
+        try:
+            async with store.read() as session:
+                return await look(HUB, session, specs, hypervisors, self.settings.keep_unused)
+        finally:
+            if store is not self.store:
+                await store.close()
+
+    async def agrees(self) -> None:
+        """Fail where the database and the hosts do not agree, and go on not agreeing while nothing moves."""
+        deadline = asyncio.get_running_loop().time() + (5 if self.engine else 0)
+        while found := compare((await self.check()).site):
+            if asyncio.get_running_loop().time() >= deadline:
+                said = [f"{each.kind} {each.object}: {each.sentence}" for each in found]
+                raise AssertionError("database and hosts do not agree:\n" + "\n".join(said))
+            await asyncio.sleep(0.02)
+
+    async def settle(self, seconds: float = 20) -> None:
+        """Be the hub until nothing is under way: send the sessions that are waited for."""
+        assert self.engine is not None
+        async with asyncio.timeout(seconds):
+            while True:
+                page = await self.engine.machines.page()
+                for machine in page.items:
+                    if machine.awaiting_session:
+                        await self.engine.machines.put_session(ALICE, machine.id, SESSION)
+                running = await self.engine.operations.page(status=[OperationStatus.RUNNING])
+                if not running.total and not any(found.status in UNDER_WAY for found in page.items):
+                    return
+                await asyncio.sleep(0.02)
 
     async def restart(self) -> Engine:
         await self.end()

@@ -140,6 +140,7 @@ async def test_it_opens_and_ends(tmp_path, monkeypatch):
 
 
 async def test_clean_removes_what_is_of_this_hub_and_nothing_else(lab):
+    lab.disagrees = "all that the database knows is removed"
     machine = await lab.started()
     xml = lab.host.domains[machine.uuid].xml
     other = xml.replace(machine.uuid, "11111111-2222-4333-8444-555555555555").replace(

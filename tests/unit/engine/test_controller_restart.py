@@ -183,6 +183,7 @@ async def test_a_lost_database_is_rebuilt(lab):
         running.id, "m-somebodyelse"
     )
     lab.host.define(other_hub)
+    lab.disagrees = "somebody copied a domain"
 
     engine = await lab.begin()
     await lab.until(running.id, Status.RUNNING)

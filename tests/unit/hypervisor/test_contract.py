@@ -204,6 +204,18 @@ class TestStorage:
         again = await hypervisor.create_volume(pool, "disk-c.qcow2", capacity=1 << 20, backing=new)
         assert first.backing == again.backing == old.path
         assert old.backing is None
+        listed = {each.name: each.backing for each in await hypervisor.volumes(pool)}
+        assert listed == {"base-c.qcow2": None, "base-d.qcow2": None, "disk-c.qcow2": old.path}
+        assert await hypervisor.volume(pool, "disk-c.qcow2") == again
+
+    async def test_an_overlay_is_told_from_its_base_by_every_driver(self, domains: Bench) -> None:
+        hypervisor, pool = domains.hypervisor, domains.pool.name
+        base = await hypervisor.volume(pool, "blank.qcow2")
+        assert base is not None
+        await hypervisor.create_volume(pool, "disk-e.qcow2", capacity=1 << 20, backing=base)
+        disk = await hypervisor.volume(pool, "disk-e.qcow2")
+        assert disk is not None
+        assert (base.backing, disk.backing) == (None, base.path)
 
     async def test_an_overlay_needs_its_base(self, storage: Bench) -> None:
         hypervisor, pool = storage.hypervisor, storage.pool.name
@@ -254,9 +266,11 @@ class TestStorage:
             await upload
         assert await hypervisor.volume(pool, "base-c.img") is None
         assert await hypervisor.volumes(pool) == []
+        assert await hypervisor.unfinished(pool) == ["base-c.img"]
         whole = await hypervisor.upload_volume(pool, "base-c.img", source, format="raw")
         assert whole.capacity == 256 << 20
         assert [each.name for each in await hypervisor.volumes(pool)] == ["base-c.img"]
+        assert await hypervisor.unfinished(pool) == []
 
     async def test_deleting_can_be_repeated(self, storage: Bench) -> None:
         hypervisor, pool = storage.hypervisor, storage.pool.name

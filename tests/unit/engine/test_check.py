@@ -1,0 +1,224 @@
+"""``cernvm-controller check`` says where database and hosts do not agree, and mends what can be mended."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from scripted import ALICE, HUB
+
+from cernvmapi.models import Power, Status, Target
+from cernvmcontroller import naming
+from cernvmcontroller.commands.check import Check
+from cernvmcontroller.hypervisor.fake import FakeHypervisor
+from cernvmcontroller.hypervisor.fakehost import FakeVolume
+from cernvmcontroller.statedir import StateError, take_lock
+from cernvmcontroller.store import Actor
+from cernvmcontroller.store.tables import AddressRow, MachineRow, VolumeRow
+
+POOL = "labhub-host1"
+GONE = naming.new_id("m")
+
+
+class Broken:
+    """A machine that runs and one that is off, whose database or host a test breaks."""
+
+    def __init__(self, lab, on, off):
+        self.lab, self.on, self.off = lab, on, off
+        self.pool = lab.host.pools[POOL]
+
+    async def row(self, table, key, **values):
+        async with self.lab.store.write(Actor.system(), "test", "test", audit=False) as tx:
+            row = await tx.session.get(table, key)
+            for name, value in values.items():
+                setattr(row, name, value)
+
+    async def drop(self, table, key):
+        async with self.lab.store.write(Actor.system(), "test", "test", audit=False) as tx:
+            await tx.session.delete(await tx.session.get(table, key))
+
+
+async def runs(it):
+    it.lab.host.domains[it.off.uuid].power = Power.ON
+
+
+async def not_running(it):
+    it.lab.host.domains[it.on.uuid].power = Power.OFF
+
+
+async def vanished(it):
+    del it.lab.host.domains[it.on.uuid]
+
+
+async def left_over(it):
+    name = naming.disk_volume(GONE)
+    it.pool.volumes[name] = FakeVolume(name, f"/pool/{name}", 1)
+
+
+async def disk_lost(it):
+    del it.pool.volumes[naming.disk_volume(it.off.id)]
+
+
+async def seed_unknown(it):
+    [row] = [each for each in await volumes(it) if each.name == naming.seed_volume(it.off.id)]
+    await it.drop(VolumeRow, row.id)
+
+
+async def no_sidecar(it):
+    del it.pool.volumes[naming.sidecar_volume(it.off.home)]
+
+
+async def wrong_sidecar(it):
+    volume = it.pool.volumes[naming.sidecar_volume(it.off.home)]
+    volume.data = volume.data.replace(b"alice", b"mallory")
+
+
+async def sidecar_alone(it):
+    name = naming.sidecar_volume("v-aaaaaaaaaaaa")
+    data = it.pool.volumes[naming.sidecar_volume(it.off.home)].data
+    it.pool.volumes[name] = FakeVolume(name, f"/pool/{name}", 1, data=data)
+
+
+async def unfinished(it):
+    name = naming.base_volume("a" * 64)
+    it.pool.volumes[name] = FakeVolume(name, f"/pool/{name}", 1, complete=False)
+
+
+async def address(it):
+    await it.drop(AddressRow, ("labhub", 0))
+
+
+async def promise(it):
+    await it.row(MachineRow, it.off.id, promised=True)
+
+
+async def held(it):
+    await it.row(VolumeRow, it.off.home, machine=it.off.id)
+
+
+async def domain_unknown(it):
+    await it.row(VolumeRow, it.on.home, machine=None)
+    await it.drop(MachineRow, it.on.id)
+
+
+async def home_unknown(it):
+    await it.drop(VolumeRow, it.off.home)
+
+
+async def home_lost(it):
+    del it.pool.volumes[naming.home_volume(it.off.home)]
+
+
+async def volumes(it):
+    async with it.lab.store.read() as session:
+        return [await session.get(VolumeRow, each.id) for each in (await it.lab.engine.volumes.page()).items]
+
+
+MENDED = {
+    runs: "machine-runs",
+    not_running: "machine-not-running",
+    vanished: "machine-not-running",
+    left_over: "volume-left-over",
+    disk_lost: "row-without-volume",
+    seed_unknown: "volume-without-row",
+    no_sidecar: "home-without-sidecar",
+    wrong_sidecar: "sidecar-wrong",
+    sidecar_alone: "sidecar-without-home",
+    unfinished: "upload-unfinished",
+    address: "address",
+    promise: "promise",
+    held: "home-held",
+    domain_unknown: "domain-without-row",
+    home_unknown: "home-without-row",
+}
+
+
+@pytest.fixture
+async def program(lab, monkeypatch):
+    """Return what makes the command, on a lab with a machine that runs and one that is off."""
+    on, off = await lab.started(server_name="on"), await lab.started(server_name="off")
+    await lab.engine.operations.wait((await lab.engine.machines.shutdown(ALICE, off.id)).id, 10)
+    (lab.folder / "hub_id").write_text(HUB)
+    lab.broken = Broken(lab, on, off)
+
+    def make(**options):
+        return Check(state_dir=str(lab.folder), settle=0, appliances=[str(lab.manifest)], **options)
+
+    monkeypatch.setattr(
+        "cernvmcontroller.commands.check.open_hypervisor",
+        lambda uri: FakeHypervisor(uri, host=lab.hosts[uri.removeprefix("fake://")]),
+    )
+    monkeypatch.setattr(Check, "host_specs", lambda _self: lab.specs())
+    return make
+
+
+async def code(command):
+    try:
+        await command.run()
+    except SystemExit as ended:
+        return ended.code
+    return 0
+
+
+async def test_nothing_is_found_where_all_is_well_and_a_controller_runs(lab, program, capsys):
+    assert await code(program()) == 0
+    assert capsys.readouterr().out == "The database and the hosts agree.\n"
+
+
+@pytest.mark.parametrize("damage", MENDED, ids=[damage.__name__ for damage in MENDED])
+async def test_what_does_not_agree_is_said_and_mended(lab, program, capsys, damage):
+    lab.hypervisor._subscribers.clear()
+    await damage(lab.broken)
+    await lab.end()
+    assert await code(program(json=True)) == 1
+    found = json.loads(capsys.readouterr().out)["findings"]
+    assert MENDED[damage] in {each["kind"] for each in found}
+    assert all(each["sentence"] and each["repair"] and not each["repaired"] for each in found)
+    await code(program(repair=True))
+    assert "Done: " in capsys.readouterr().out
+    await code(program(repair=True))  # what one repair uncovers, the next mends
+    capsys.readouterr()
+    assert await code(program()) == 0, capsys.readouterr().out
+
+
+async def test_a_lost_home_is_left_to_a_person_and_homes_are_never_removed(lab, program, capsys):
+    lab.disagrees = "a home is lost"
+    await home_lost(lab.broken)
+    await lab.end()
+    before = {name for name in lab.volumes() if name.startswith("home-")}
+    assert await code(program(repair=True)) == 1
+    out = capsys.readouterr().out
+    assert "home-lost" in out
+    assert "A person has to decide." in out
+    assert {name for name in lab.volumes() if name.startswith("home-")} == before
+
+
+async def test_a_repair_is_refused_while_a_controller_runs(lab, program):
+    with take_lock(lab.folder / "controller.lock"), pytest.raises(StateError, match="end that one first"):
+        await program(repair=True).run()
+
+
+async def test_a_host_that_does_not_answer_is_said_and_is_no_finding(lab, program, capsys, monkeypatch):
+    def silent(uri):
+        hypervisor = FakeHypervisor(uri)
+        hypervisor.reachable = False
+        return hypervisor
+
+    monkeypatch.setattr("cernvmcontroller.commands.check.open_hypervisor", silent)
+    assert await code(program()) == 2
+    assert "The host host1 does not answer" in capsys.readouterr().out
+
+
+async def test_a_machine_under_way_is_named_and_left_out(lab, program, capsys):
+    machine = lab.broken.off.id
+    await lab.end()
+    await lab.begin()
+    await lab.broken.row(MachineRow, machine, status=Status.STOPPING, target=Target.STOPPED)
+    assert await code(program()) == 0
+    assert machine in capsys.readouterr().out
+    lab.engine.reconciler.poke(machine)
+
+
+async def test_a_hub_that_never_ran_is_said(tmp_path):
+    with pytest.raises(StateError, match="never ran"):
+        await Check(state_dir=str(tmp_path)).run()
