@@ -118,8 +118,8 @@ def refuse_foreign_pages(handler: RequestHandler) -> None:
 
     A link to here may be on any page. Whatever else a page of another origin has fetched is refused, reading
     included: it could not see the answer, but event streams and lists at will are load in the user's name.
-    Browsers that do not say where a request comes from (``Sec-Fetch-*`` needs https or localhost) are judged by
-    ``Origin``, and where that is missing too by ``Referer``.
+    Browsers that do not say where a request comes from (``Sec-Fetch-*`` needs https or localhost) are judged
+    by ``Origin``, and where that is missing too by ``Referer``.
     """
     request = handler.request
     headers = request.headers

@@ -36,8 +36,8 @@ LARGEST_HEADER = 64 * 1024
 HEADER_TIMEOUT = 30.0
 """Seconds that a client has for TLS and a request's headers, and that an idle connection is kept."""
 PROXY_TIMEOUT = 600.0
-"""The same for the proxy. It has time-outs of its own for its clients, and keeps connections to here: each end
-of one is an instant in which a request could be lost."""
+"""The same for the proxy. It has time-outs of its own for its clients, and keeps connections to here: each
+end of one is an instant in which a request could be lost."""
 BODY_TIMEOUT = 60.0
 """Seconds that a client has for a request's body."""
 MOST_CONNECTIONS = 128

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 SOON = 10
 """Seconds; far more than any time-out of these tests."""
+POST = f"POST {API_PREFIX}/machines HTTP/1.1\r\nHost: x\r\n"
 WHO = "Authorization: Bearer alice-write\r\n"
 
 
@@ -65,8 +66,8 @@ async def impatient(engine, hub, tmp_path) -> AsyncIterator[tuple[int, int]]:
         b"",
         b"G",
         b"GET / HTTP/1.1\r\nHost: x\r\nX-Slow:",
-        f"POST {API_PREFIX}/machines HTTP/1.1\r\nHost: x\r\n{WHO}Content-Length: 90\r\n\r\n{{".encode(),
-        f"POST {API_PREFIX}/machines HTTP/1.1\r\nHost: x\r\n{WHO}Transfer-Encoding: chunked\r\n\r\n1\r\n{{\r\n".encode(),
+        f"{POST}{WHO}Content-Length: 90\r\n\r\n{{".encode(),
+        f"{POST}{WHO}Transfer-Encoding: chunked\r\n\r\n1\r\n{{\r\n".encode(),
     ],
     ids=["nothing", "a letter", "half a header", "half a body", "chunks without end"],
 )
