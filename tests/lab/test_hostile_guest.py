@@ -235,7 +235,8 @@ def test_no_udp_port_of_the_host_is_reached(site: Bench, ports: list[Port], addr
     gateway = str(site.network.gateway)
     server = start(sys.executable, "-c", UDP_SERVER, gateway if address == "gateway" else address)
     send = "import socket, sys\ns = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)\n"
-    send += "for port in range(1, 65536):\n    try:\n        s.sendto(sys.argv[2].encode(), (sys.argv[1], port))\n"
+    send += "for port in range(1, 65536):\n    try:\n"
+    send += "        s.sendto(sys.argv[2].encode(), (sys.argv[1], port))\n"
     send += "    except OSError:\n        pass\n"
     ports[0].inside(sys.executable, "-c", send, gateway, "of the machine")
     run(sys.executable, "-c", send, gateway, "of the host")
@@ -256,11 +257,8 @@ def test_one_machine_cannot_have_all_connections_of_the_host(site: Bench, ports:
 
 def test_the_filter_stays_whatever_the_machine_does_to_its_port(site: Bench, ports: list[Port]) -> None:  # noqa: F811
     machine, gateway = ports[0], str(site.network.gateway)
-    for command in (
-        ("down", "up"), ("promisc", "on", "up"), ("mtu", "1400", "up"), ("arp", "off", "up"), ("arp", "on", "up"),
-    ):  # fmt: skip
-        for word in [command] if command[0] != "down" else [("down",), ("up",)]:
-            machine.inside("ip", "link", "set", machine.inner, *word)
+    for change in (["down"], ["up"], ["promisc", "on"], ["mtu", "1400"], ["arp", "off"], ["arp", "on"]):
+        machine.inside("ip", "link", "set", machine.inner, *change)
     machine.inside("ip", "route", "replace", "default", "via", gateway)
     server = start(sys.executable, "-c", ACCEPT.replace("18001", "18002"), gateway)
     assert machine.tries("tcp", gateway, 18002) == "refused"

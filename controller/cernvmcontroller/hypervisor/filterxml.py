@@ -3,8 +3,8 @@
 Two fences. On the wire (ebtables): a machine sends only with its own MAC and address, only IPv4 and ARP,
 and nothing to forbidden addresses. Behind it, with connection tracking (iptables): to the gateway only DHCP,
 DNS and the named TCP ports, not too many connections at a time, and answers to what the host asked. The
-second needs the kernel's ``br_netfilter`` with ``bridge-nf-call-iptables`` on, as all of libvirt's filters for
-TCP and UDP do.
+second needs the kernel's ``br_netfilter`` with ``bridge-nf-call-iptables`` on, as all of libvirt's filters
+for TCP and UDP do.
 
 The checks are those of libvirt's clean-traffic (no-mac-spoofing, no-ip-spoofing, no-arp-spoofing, and
 nothing else on layer 2), written as rules of one chain instead of references: each reference is a chain of
@@ -34,7 +34,7 @@ _REST = 1000
 _FULL, _OPEN, _ANSWERS, _CLOSED = 50, 100, 200, 900
 
 MOST_CONNECTIONS = 200
-"""TCP connections that a machine may have to its host at a time: one machine cannot take the places of all."""
+"""TCP connections that a machine may have to its host at a time: one cannot take the places of all."""
 
 
 def build(spec: FilterSpec, *, uuid: str | None = None) -> str:

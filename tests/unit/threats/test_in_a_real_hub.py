@@ -167,7 +167,7 @@ async def test_a_deleted_users_and_an_expired_token_are_nobodys(site: Site) -> N
         assert (await http.delete("/machines/m-bob")).status_code == 401
     async with site.controller(brief) as http:
         async with asyncio.timeout(DEADLINE):
-            while (await http.post("/machines/m-alice/reboot")).status_code != 401:
+            while (await http.post("/machines/m-alice/reboot")).status_code != 401:  # noqa: ASYNC110
                 await asyncio.sleep(0.1)
         assert (await http.get("/machines")).status_code == 401
 
