@@ -5,11 +5,13 @@ from __future__ import annotations
 import configparser
 import os
 import socket
+import subprocess
+import sys
 from typing import TYPE_CHECKING
 
 import pytest
 from deployment import clean, debian, lock, run, supervision
-from deployment.settings import Settings, SettingsError
+from deployment.settings import ROOT, Settings, SettingsError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -123,3 +125,23 @@ def test_packages_that_cannot_be_installed_are_named_with_the_command(
 
 def test_what_is_installed_is_not_missing() -> None:
     assert debian.missing(["dpkg", "no-such-package-of-debian"]) == ["no-such-package-of-debian"]
+
+
+def test_no_component_writes_its_memory_to_a_file(settings: Settings) -> None:
+    """The limit is taken by what the process becomes, and by all that this starts."""
+    show = "import os, resource; print(resource.getrlimit(resource.RLIMIT_CORE))"
+    become = (
+        "import os, resource, sys; from deployment import component;"
+        "component.wait = lambda needs: None;"
+        f"component.hub = lambda settings: component.Command([sys.executable, '-c', {show!r}]);"
+        "sys.argv = ['component', 'hub']; component.main()"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", become],
+        cwd=ROOT,
+        env=os.environ | settings.environment(),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.stdout == "(0, 0)\n", done.stderr
