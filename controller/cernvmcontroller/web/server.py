@@ -6,7 +6,7 @@ import asyncio
 import socket
 from collections import Counter
 from ipaddress import ip_address
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from jupyterhub.httpclient import JupyterHubHTTPClient
 from tornado.httpserver import HTTPServer
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from tornado.http1connection import HTTP1ServerConnection
     from tornado.iostream import IOStream
     from tornado.web import Application
 
@@ -49,7 +48,7 @@ def _family(address: str) -> socket.AddressFamily:
     return socket.AF_INET6 if ":" in address else socket.AF_INET
 
 
-class BoundedServer(HTTPServer):  # type: ignore[misc]
+class BoundedServer(HTTPServer):
     """An HTTP server that gives one address `MOST_CONNECTIONS` at most; this machine itself may have more."""
 
     def initialize(self, *args: Any, **options: Any) -> None:
@@ -67,10 +66,10 @@ class BoundedServer(HTTPServer):  # type: ignore[misc]
         self._open[host] += 1
         super().handle_stream(stream, address)
 
-    def on_close(self, server_conn: HTTP1ServerConnection) -> None:
+    def on_close(self, server_conn: object) -> None:
         """Count a connection no longer."""
         super().on_close(server_conn)
-        host = server_conn.context.remote_ip
+        host = str(cast("Any", server_conn).context.remote_ip)
         self._open[host] -= 1
         if not self._open[host]:
             del self._open[host]
