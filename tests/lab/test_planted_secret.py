@@ -58,6 +58,7 @@ class Program:
             "hub_name": HUB,
             "subnet": "10.105.0.0/24",
             "appliances": [tiny],
+            "default_appliance": "tiny",
             "flavors": [{"id": "tiny", "title": "Tiny", "vcpus": 1, "memory_mib": 128, "disk_mib": 64}],
             "home_mib": 64,
             "hosts": [{"name": "here", "uris": ["qemu:///system"], "acceleration": "qemu"}],
@@ -175,7 +176,9 @@ def answers(http: httpx.Client, machine: str) -> Iterator[tuple[str, bytes]]:
 def test_a_planted_secret_is_found_nowhere(program: Program, tmp_path: Path) -> None:
     http = program.http
     asked = {"owner": "alice", "notebook": True, "server_name": "", "home": True}
-    machine = http.post("/machines", json=asked).json()["id"]
+    made = http.post("/machines", json=asked)
+    assert made.status_code == 201, made.text
+    machine = made.json()["id"]
     begun = http.post(f"/machines/{machine}/start", json={"session": SESSION})
     assert begun.status_code == 202, begun.text
     program.until(lambda: http.get(f"/machines/{machine}").json()["status"] == "running", "the machine runs")
