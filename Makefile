@@ -8,7 +8,7 @@ PYTHON ?= python3
 VENV := .venv/bin/python
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint bench docs clean distclean
+.PHONY: help run test lint audit bench docs clean distclean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST)
@@ -25,6 +25,10 @@ test:  ## all tests, those with real machines and a real browser included
 lint:  ## format, style and types
 	@$(PYTHON) -m deployment.bootstrap lint
 	@exec $(VENV) -m pre_commit run --all-files
+
+audit:  ## known flaws of the pinned packages; needs the registries' advisories
+	@$(PYTHON) -m deployment.bootstrap lint
+	@exec $(VENV) -m deployment.audit
 
 bench:  ## how fast a machine starts, in phases and ratios
 	@$(PYTHON) -m deployment.bootstrap test

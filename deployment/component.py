@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import os
+import resource
 import socket
 import sys
 import time
@@ -176,8 +177,18 @@ def environment(settings: Settings, command: Command) -> dict[str, str]:
     }
 
 
+def forbid_core_dumps() -> None:
+    """Make the kernel write no memory of this process, or of what it becomes and starts, to a file.
+
+    Hub and controller hold tokens and the sessions of machines. The limit cannot be raised again without
+    privileges.
+    """
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+
+
 def main() -> None:
     """Wait for the component's needs, then become it."""
+    forbid_core_dumps()
     settings = Settings.from_environment()
     component = sys.argv[1]
     wait(conditions(component, settings))

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import resource
 import signal
 import sys
 from contextlib import AsyncExitStack
@@ -304,6 +305,8 @@ class CernVMController(Application):
 
     async def serve(self) -> None:
         """Run until SIGTERM or SIGINT; machines keep running after that."""
+        # Its memory has the machines' sessions: a crash must not write it to a file.
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
         stop = asyncio.Event()
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):

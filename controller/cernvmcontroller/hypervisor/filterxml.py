@@ -2,8 +2,9 @@
 
 Two fences. On the wire (ebtables): a machine sends only with its own MAC and address, only IPv4 and ARP,
 and nothing to forbidden addresses. Behind it, with connection tracking (iptables): to the gateway only DHCP,
-DNS and the named TCP ports, and answers to what the host asked. The second needs the kernel's
-``br_netfilter`` with ``bridge-nf-call-iptables`` on, as all of libvirt's filters for TCP and UDP do.
+DNS and the named TCP ports, not too many connections at a time, and answers to what the host asked. The
+second needs the kernel's ``br_netfilter`` with ``bridge-nf-call-iptables`` on, as all of libvirt's filters
+for TCP and UDP do.
 
 The checks are those of libvirt's clean-traffic (no-mac-spoofing, no-ip-spoofing, no-arp-spoofing, and
 nothing else on layer 2), written as rules of one chain instead of references: each reference is a chain of
@@ -30,7 +31,10 @@ would hand out the host's credentials), and whatever listens for multicast and b
 
 _MAC, _DHCP, _SOURCE, _GATEWAY, _BLOCKED, _IPV4, _ARP_SOURCE, _ARP = range(-800, -480, 40)
 _REST = 1000
-_OPEN, _ANSWERS, _CLOSED = 100, 200, 900
+_FULL, _OPEN, _ANSWERS, _CLOSED = 50, 100, 200, 900
+
+MOST_CONNECTIONS = 200
+"""TCP connections that a machine may have to its host at a time: one cannot take the places of all."""
 
 
 def build(spec: FilterSpec, *, uuid: str | None = None) -> str:
@@ -70,7 +74,9 @@ def _wire(spec: FilterSpec, gateway: str) -> list[_Element]:
 
 
 def _tracked(spec: FilterSpec, gateway: str) -> list[_Element]:
+    connections = {"dstipaddr": gateway, "connlimit-above": str(MOST_CONNECTIONS)}
     return [
+        _rule("drop", "out", _FULL, E.tcp(connections)),
         _rule("accept", "out", _OPEN, E.udp(dstportstart="67")),
         _rule("accept", "out", _OPEN, E.udp(dstipaddr=gateway, dstportstart="53")),
         *(

@@ -151,9 +151,12 @@ class ApiHandler(BaseHandler):
         except CernVMError as error:
             # A hub that is being restarted takes nobody's rights away.
             return error.status >= 500  # noqa: PLR2004
+        then = self.identity
+        # Who is an administrator no longer was shown everybody's things until now.
         return (
             now is not None
-            and now.name == (self.identity and self.identity.name)
+            and then is not None
+            and (now.name, now.kind, now.admin) == (then.name, then.kind, then.admin)
             and route.access.allows(now)
         )
 

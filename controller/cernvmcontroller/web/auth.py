@@ -77,14 +77,17 @@ class HubUsers:
 
     async def identify(self, handler: RequestHandler, *, fresh: bool) -> Identity | None:
         """Return whom JupyterHub names; a request that changes something never relies on an older answer."""
+        if handler.request.headers.get("Sec-Fetch-Mode") == "websocket":
+            # JupyterHub takes tokens from the URL for these, and cookies without a page's token.
+            raise Forbidden("There is no WebSocket here.")
         try:
             model = await self.hub.get_user(handler, sync=False)
             cookie = not getattr(handler, "_token_authenticated", False)
             if model and fresh:
                 token = self.hub.get_token(handler, in_cookie=cookie)
-                model = await self.hub.user_for_token(token, use_cache=False, sync=False)
-                if model is None:
-                    self.hub.cache.clear()  # revoked: what was known of it is worth nothing any more
+                known, model = model, await self.hub.user_for_token(token, use_cache=False, sync=False)
+                if model is None or model["scopes"] != known["scopes"]:
+                    self.hub.cache.clear()  # revoked or narrowed: what was known is worth nothing any more
         except HTTPError as error:
             # Its words are for a log: they name the hub's internal address.
             raise HubUnreachable(
@@ -111,13 +114,21 @@ def _identity(model: dict[str, Any], *, cookie: bool) -> Identity:
 
 
 def refuse_foreign_pages(handler: RequestHandler) -> None:
-    """Raise `Forbidden` if a page of another origin makes the browser send this with the user's cookie."""
+    """Raise `Forbidden` if a page of another origin makes the browser send this with the user's cookie.
+
+    A link to here may be on any page. Whatever else a page of another origin has fetched is refused, reading
+    included: it could not see the answer, but event streams and lists at will are load in the user's name.
+    Browsers that do not say where a request comes from (``Sec-Fetch-*`` needs https or localhost) are judged
+    by ``Origin``, and where that is missing too by ``Referer``.
+    """
     request = handler.request
-    if request.method in SAFE_METHODS:
+    headers = request.headers
+    followed_link = request.method in SAFE_METHODS and headers.get("Sec-Fetch-Mode", "navigate") == "navigate"
+    if followed_link:
         return
-    origin = request.headers.get("Origin")
-    foreign = origin is not None and urlsplit(origin).netloc.lower() != request.host.lower()
-    if foreign or request.headers.get("Sec-Fetch-Site", "same-origin") not in {"same-origin", "none"}:
+    came_from = headers.get("Origin", headers.get("Referer"))
+    foreign = came_from is not None and urlsplit(came_from).netloc.lower() != request.host.lower()
+    if foreign or headers.get("Sec-Fetch-Site", "same-origin") not in {"same-origin", "none"}:
         raise Forbidden("A page of another site sent this in your name; it was not done.")
 
 

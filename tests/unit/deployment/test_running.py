@@ -7,12 +7,14 @@ import dataclasses
 import errno
 import os
 import socket
+import subprocess
+import sys
 from ipaddress import IPv4Network
 from typing import TYPE_CHECKING
 
 import pytest
 from deployment import clean, component, debian, lock, run, supervision
-from deployment.settings import Settings, SettingsError
+from deployment.settings import ROOT, Settings, SettingsError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -167,3 +169,23 @@ def test_every_port_is_looked_at_again_when_its_component_starts(settings: Setti
             other.listen()
             assert f"Port {port} on {address} is taken" in component.taken(name, local)
         assert component.taken(name, local) == ""
+
+
+def test_no_component_writes_its_memory_to_a_file(settings: Settings) -> None:
+    """The limit is taken by what the process becomes, and by all that this starts."""
+    show = "import os, resource; print(resource.getrlimit(resource.RLIMIT_CORE))"
+    become = (
+        "import os, resource, sys; from deployment import component;"
+        "component.wait = lambda needs: None;"
+        f"component.hub = lambda settings: component.Command([sys.executable, '-c', {show!r}]);"
+        "sys.argv = ['component', 'hub']; component.main()"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", become],
+        cwd=ROOT,
+        env=os.environ | settings.environment(),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.stdout == "(0, 0)\n", done.stderr

@@ -1,6 +1,8 @@
 import json
 
 import pytest
+from jupyter_server.auth import User
+from tests.unit.extension.conftest import Somebody
 from tornado.web import RequestHandler
 
 from cernvmapi.errors import NotFound
@@ -99,3 +101,14 @@ def test_only_reading_is_possible(handler):
 def test_the_distribution_switches_the_extension_on(pytestconfig):
     entry = json.loads((pytestconfig.rootpath / "extension/etc/cernvmextension.json").read_text())
     assert entry["ServerApp"]["jpserver_extensions"] == {"cernvmextension": True}
+
+
+def test_a_service_that_is_called_as_the_owner_is_not_the_owner(get, controller, monkeypatch):
+    async def get_user(self, handler):
+        user = User(username="alice")
+        user.hub_user = {"name": "alice", "kind": "service"}
+        return user
+
+    monkeypatch.setattr(Somebody, "get_user", get_user)
+    assert get(MACHINES).status == 403
+    assert controller.requests == []

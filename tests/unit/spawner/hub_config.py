@@ -51,3 +51,4 @@ c.JupyterHub.load_roles = [
 ]
 c.JupyterHub.tornado_settings = {"slow_spawn_timeout": 0}
 c.CernVMSpawner.update(settings["spawner"])
+c.JupyterHub.update(settings.get("hub", {}))

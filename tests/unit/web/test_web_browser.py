@@ -104,3 +104,53 @@ async def test_a_log_in_that_somebody_else_began_is_refused(served):
 async def test_a_token_in_the_url_is_no_token(served):
     async with served.http() as http:
         assert (await http.get("/machines?token=alice-write")).status_code == 401
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "cors"},
+        {"Sec-Fetch-Site": "same-site", "Sec-Fetch-Mode": "cors"},
+        {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "no-cors"},
+        {"Origin": "http://bob.hub.localhost", "Sec-Fetch-Mode": "cors"},
+    ],
+    ids=str,
+)
+async def test_a_page_of_another_site_cannot_even_ask(browser, headers):
+    assert (await browser.get("/machines", headers=headers)).status_code == 403
+
+
+async def test_where_a_browser_says_no_origin_its_referer_counts(served, browser):
+    for page in ("https://evil.example/", "http://alice.hub.localhost:1/user/alice/lab"):
+        foreign = await browser.post("/machines/m-alice/start", headers={"Referer": page})
+        assert foreign.status_code == 403
+    own = {"Referer": f"{served.origin}/services/cernvm/"}
+    assert (await browser.post("/machines/m-alice/start", headers=own)).status_code == 202
+
+
+async def test_a_link_from_anywhere_leads_here(browser):
+    link = {
+        "Sec-Fetch-Site": "cross-site",
+        "Sec-Fetch-Mode": "navigate",
+        "Referer": "https://elsewhere.example/",
+    }
+    assert (await browser.get("/machines", headers=link)).status_code == 200
+
+
+async def test_its_cookies_are_of_this_host_and_path_alone(served):
+    async with served.http() as http:
+        to_hub = await http.get(f"{served.origin}/services/cernvm/")
+    cookies = to_hub.headers.get_list("Set-Cookie")
+    assert cookies
+    for cookie in cookies:
+        assert "Domain=" not in cookie
+        assert "Path=/services/cernvm/" in cookie
+        assert "HttpOnly" in cookie or cookie.startswith("_xsrf=")
+
+
+async def test_with_domains_of_their_own_the_log_in_is_at_the_hubs(served):
+    served.services.hub.hub_host = "http://hub.localhost:8000"
+    served.services.hub.oauth_authorization_url = "http://hub.localhost:8000/hub/api/oauth2/authorize"
+    async with served.http() as http:
+        to_hub = await http.get(f"{served.origin}/services/cernvm/")
+    assert to_hub.headers["Location"].startswith("http://hub.localhost:8000/hub/api/oauth2/authorize?")

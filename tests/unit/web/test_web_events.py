@@ -168,3 +168,10 @@ async def test_hundreds_listen_at_once(served):
         told = await asyncio.gather(*(listener.next(20) for listener in listeners))
         assert all([int(message.id) for message in each] == ids for each in told)
         await asyncio.gather(*(response.aclose() for response in responses))
+
+
+async def test_who_is_an_administrator_no_longer_hears_nothing_of_others(served):
+    async with listening(served, "carol-admin") as listener:
+        kind, name, _scopes = served.hub.tokens["carol-admin"]
+        served.hub.tokens["carol-admin"] = (kind, name, ["custom:cernvm:write"])
+        await listener.ended()

@@ -234,3 +234,32 @@ async def test_health_tells_strangers_no_details(served):
         async with served.http(token) as http:
             answer = await http.get("/health/details")
         assert (answer.status_code, "node7" in answer.text) == (status, status == 503)
+
+
+async def test_a_token_that_lost_a_right_is_known_as_such_from_the_first_refusal(served):
+    async with served.http("alice-write") as http:
+        assert (await http.get("/machines")).status_code == 200
+        served.hub.tokens["alice-write"] = ("user", "alice", [])
+        assert (await http.post("/machines/m-alice/start")).status_code == 403
+        assert (await http.get("/machines")).status_code == 403, "what was known of it is forgotten"
+
+
+@pytest.mark.parametrize("somebody", ["anonymous", "read", "other", "service", "no scope"])
+async def test_no_refused_request_changes_anything(served, somebody):
+    """For every route of the table that changes something, those that come included."""
+    engine = served.engine
+    before = [dict(engine.machines.rows), dict(engine.volumes.rows), dict(engine.operations.rows)]
+    refused = 0
+    async with served.http(SOMEBODIES[somebody]) as http:
+        for route in ROUTES:
+            if route.method == "GET" or "{id}" not in route.path:
+                continue
+            kind = route.path.split("/")[1]
+            path = route.path.replace("{id}", {**THINGS, **SITE}.get(kind, "m-alice"))
+            answer = await http.request(route.method, path, json={})
+            assert answer.status_code in {401, 403, 404}, route.name
+            refused += 1
+    assert refused >= 8
+    assert [engine.machines.rows, engine.volumes.rows, engine.operations.rows] == before
+    assert engine.audit.rows == []
+    assert engine.machines.sessions == {}
