@@ -56,7 +56,7 @@ async def test_a_start_waits_for_the_database_and_is_gone_on_with(impatient):
             await lab.create(server_name="second")
         assert (await lab.engine.machines.get(machine.id)).status == Status.STARTING
         await eventually(lambda: bool(lab.engine.store.problem))
-        assert await store_of(lab.engine) == ("degraded", "down", lab.engine.store.problem)
+        assert await store_of(lab.engine) == ("down", "down", lab.engine.store.problem)
     done = await lab.engine.operations.wait(operation.id, 10)
     assert done.status == OperationStatus.SUCCEEDED, done
     await eventually(lambda: not lab.engine.store.problem)
