@@ -20,6 +20,7 @@ async def impatient(lab, monkeypatch):
     """A controller that gives a locked database up soon."""
     monkeypatch.setattr(database, "_BUSY_MS", 20)
     monkeypatch.setattr("cernvmcontroller.machines.engine._CHECK_AGAIN", 0.02)
+    monkeypatch.setattr("cernvmcontroller.machines.health.STORE_EVERY", 0)
     lab.settings = replace(lab.settings, poll_interval=0.05)
     await lab.restart()
     return lab
