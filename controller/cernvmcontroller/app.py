@@ -469,6 +469,10 @@ def main(argv: Sequence[str] | None = None) -> None:
             f"cernvm-controller: the disk of {app.state} takes nothing more ({error.strerror}): make room "
             "there and start again."
         )
+    finally:
+        if app.subapp is not None:
+            # traitlets makes a command the one application of its process; who calls this may go on.
+            type(app.subapp).clear_instance()
 
 
 if __name__ == "__main__":
