@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from cernvmcontroller.hypervisor import Hypervisor
+
 log = logger(__name__)
 
 _LARGEST_NETWORK = 4000
