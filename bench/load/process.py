@@ -42,6 +42,8 @@ class Weight:
     rss_mib: float
     open_files: int
     tasks: int
+    published: list[tuple[int, float]]
+    """Id and monotonic time of each event since it was asked last."""
 
 
 class Controller:
@@ -152,11 +154,12 @@ class Controller:
     async def weight(self) -> Weight:
         """Return what it has of memory, open files and tasks."""
         assert self._process is not None
-        tasks = (await self.ask())["tasks"]
+        said = await self.ask()
         pid = self._process.pid
         pages = int(open(f"/proc/{pid}/statm").read().split()[1])  # noqa: ASYNC230, PTH123, SIM115 - of procfs
         rss = pages * os.sysconf("SC_PAGE_SIZE") / _MIB
-        return Weight(rss, len(os.listdir(f"/proc/{pid}/fd")), tasks)  # noqa: PTH208
+        files = len(os.listdir(f"/proc/{pid}/fd"))  # noqa: PTH208
+        return Weight(rss, files, said["tasks"], said["published"])
 
     async def requests(self) -> dict[str, int]:
         """Return how many requests were answered, by method and route."""
