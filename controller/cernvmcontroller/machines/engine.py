@@ -247,7 +247,7 @@ class Engine:
             await self._look_at(everything)
 
     async def _look_at(self, ids: Sequence[str]) -> None:
-        """Have many machines looked at, a few at a time: what is asked meanwhile must not wait for them all."""
+        """Have many machines looked at, a few at a time: requests must not wait for them all."""
         async with self._rounds:
             for begin in range(0, len(ids), _AT_ONCE):
                 for machine in ids[begin : begin + _AT_ONCE]:
