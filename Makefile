@@ -26,9 +26,9 @@ lint:  ## format, style and types
 	@$(PYTHON) -m deployment.bootstrap lint
 	@exec $(VENV) -m pre_commit run --all-files
 
-bench:  ## how fast a machine starts, in phases and ratios
+bench:  ## how fast a machine starts, and the controller under load; ARGS=load for the latter alone
 	@$(PYTHON) -m deployment.bootstrap test
-	@exec $(VENV) -m bench
+	@exec $(VENV) -m bench $(ARGS)
 
 docs:  ## the documentation, into docs/_build/html
 	@$(PYTHON) -m deployment.bootstrap lint

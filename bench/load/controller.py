@@ -64,9 +64,11 @@ class MeasuredController(CernVMController):
             if question == b"quiet":
                 await engine.reconciler.quiet()
             published, self.published = self.published, []
+            tasks = asyncio.all_tasks()
             answer = {
                 "calls": TestDriver.calls,
-                "tasks": len(asyncio.all_tasks()),
+                "tasks": len(tasks),
+                "agents": sum(task.get_name().startswith("agent ") for task in tasks),
                 "published": published,
             }
             writer.write(json.dumps(answer).encode() + b"\n")

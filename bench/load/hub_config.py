@@ -15,15 +15,15 @@ class NoProxy(Proxy):
     routes: dict = {}  # noqa: RUF012 - one hub a process
     should_start = False
 
-    async def add_route(self, routespec, target, data):
+    async def add_route(self, routespec, target, data):  # noqa: ANN001, ANN201
         """Remember a route."""
         self.routes[routespec] = {"routespec": routespec, "target": target, "data": data}
 
-    async def delete_route(self, routespec):
+    async def delete_route(self, routespec):  # noqa: ANN001, ANN201
         """Forget a route."""
         self.routes.pop(routespec, None)
 
-    async def get_all_routes(self):
+    async def get_all_routes(self):  # noqa: ANN201
         """Return the routes."""
         return self.routes
 

@@ -34,8 +34,7 @@ async def measure(folder: Path, database_url: str | None) -> dict[str, Any]:
     site = Site(folder / "full", machines=MACHINES, running=RUNNING, database_url=database_url)
     async with Controller(site) as controller:
         ready = controller.ready
-        while (await controller.ask())["calls"] < MACHINES:
-            await asyncio.sleep(0.5)
+        await controller.settled()
         weight = await controller.weight()
         found: dict[str, Any] = {
             "machines": MACHINES,
@@ -61,7 +60,7 @@ async def _times(client: AsyncClient, **query: Any) -> list[float]:
 
 
 async def _event_while_listing(client: AsyncClient) -> float:
-    """Return the seconds from a request that changes something to its event, while others list all the time."""
+    """Return the seconds from a change's request to its event, while others list all the time."""
     after = (await client.machines.list(limit=1)).event_id
     stop = asyncio.Event()
 

@@ -101,7 +101,7 @@ class Controller:
             )
         theirs.close()
         self._reader, self._writer = await asyncio.open_connection(sock=ours, limit=_LONGEST_ANSWER)
-        await self._until(began, lambda: self.client.health())
+        await self._until(began, self.client.health)
         self.listens = time.monotonic() - began
         await self._until(began, lambda: self.client.machines.list(limit=1))
         self.ready = time.monotonic() - began
@@ -150,6 +150,13 @@ class Controller:
             raise BenchFailed(f"The controller ended:\n{self.log()}")
         answer: dict[str, Any] = json.loads(line)
         return answer
+
+    async def settled(self) -> dict[str, Any]:
+        """Return what the program says when it is linked with every running machine and has nothing to do."""
+        wanted = sum(known.running for known in self.site.known)
+        while (await self.ask())["agents"] < wanted:  # noqa: ASYNC110 - another process
+            await asyncio.sleep(0.1)
+        return await self.ask("quiet")
 
     async def weight(self) -> Weight:
         """Return what it has of memory, open files and tasks."""

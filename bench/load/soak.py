@@ -1,4 +1,4 @@
-"""The controller over minutes, with machines that come and go: does it grow?"""
+"""The controller over minutes, with machines that come and go: what grows then is lost."""
 
 from __future__ import annotations
 
@@ -38,8 +38,7 @@ async def measure(folder: Path, database_url: str | None, seconds: float) -> dic
     """
     site = Site(folder / "soak", machines=200, database_url=database_url)
     async with Controller(site) as controller:
-        while (await controller.ask())["calls"] < len(site.known):
-            await asyncio.sleep(0.2)
+        await controller.settled()
         began = time.monotonic()
         samples: list[tuple[float, Weight]] = []
         first = (await controller.client.machines.list(limit=1)).event_id
