@@ -10,6 +10,7 @@ import socket
 import sys
 import time
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from deployment.settings import ROOT
@@ -163,9 +164,10 @@ class Controller:
         assert self._process is not None
         said = await self.ask()
         pid = self._process.pid
-        pages = int(open(f"/proc/{pid}/statm").read().split()[1])  # noqa: ASYNC230, PTH123, SIM115 - of procfs
+        proc = Path(f"/proc/{pid}")
+        pages = int((proc / "statm").read_text().split()[1])
         rss = pages * os.sysconf("SC_PAGE_SIZE") / _MIB
-        files = len(os.listdir(f"/proc/{pid}/fd"))  # noqa: PTH208
+        files = len(list((proc / "fd").iterdir()))
         return Weight(rss, files, said["tasks"], said["published"])
 
     async def requests(self) -> dict[str, int]:
