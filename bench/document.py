@@ -28,9 +28,8 @@ controller is measured, which needs no libvirt daemon; `ARGS="soak --full"` make
 UNDER_LOAD = """\
 The controller is a process of its own with its real HTTP and database; its hosts are ten of libvirt's test
 driver, which keeps domains in memory. Agents are played: they answer at once. So these figures are what the
-controller itself costs; who asks runs beside it on the same two cores, and so did other work at times. SQLite
-waits for the disk at each commit;
-PostgreSQL is one of the tests' own, which does not.
+controller itself costs; who asks runs beside it on the same two cores. SQLite waits for the disk at each
+commit; PostgreSQL is one of the tests' own, which does not.
 """
 
 TITLES = {
