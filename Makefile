@@ -30,9 +30,9 @@ audit:  ## known flaws of the pinned packages; needs the registries' advisories
 	@$(PYTHON) -m deployment.bootstrap lint
 	@exec $(VENV) -m deployment.audit
 
-bench:  ## how fast a machine starts, in phases and ratios
+bench:  ## how fast a machine starts, and the controller under load; ARGS=load for the latter alone
 	@$(PYTHON) -m deployment.bootstrap test
-	@exec $(VENV) -m bench
+	@exec $(VENV) -m bench $(ARGS)
 
 docs:  ## the documentation, into docs/_build/html
 	@$(PYTHON) -m deployment.bootstrap lint

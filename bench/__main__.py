@@ -1,4 +1,7 @@
-"""Measure, print, and keep the results in ``bench-results/``."""
+"""Measure, print, and keep the results in ``bench-results/``.
+
+``python -m bench`` measures everything, ``python -m bench load`` the controller alone.
+"""
 
 from __future__ import annotations
 
@@ -15,20 +18,36 @@ from typing import TYPE_CHECKING, Any
 
 from deployment.settings import ROOT
 
-from bench import appliance, guest, report
+from bench import appliance, document, guest, report
 from bench.baseline import Baseline
 from bench.hubstart import Hub
 from bench.installation import BenchFailed, Installation
+from bench.load import parts
 
 if TYPE_CHECKING:
     from types import FrameType
 
 RESULTS = ROOT / "bench-results"
+MACHINE, LOAD = "machine", "load"
 
 
 def arguments() -> argparse.Namespace:
     """Return what the command line asks for."""
-    parser = argparse.ArgumentParser(prog="python -m bench", description="How fast a machine starts.")
+    parser = argparse.ArgumentParser(
+        prog="python -m bench", description="How fast a machine starts, and the controller under load."
+    )
+    parser.add_argument(
+        "parts",
+        nargs="*",
+        choices=[MACHINE, LOAD, *parts.NAMES, []],
+        metavar="PART",
+        help=f"{MACHINE}, {', '.join(parts.NAMES)}, or {LOAD} for all but {MACHINE}; default: everything",
+    )
+    parser.add_argument("--seconds", type=float, default=60, help="how long the soak takes")
+    parser.add_argument("--full", action="store_const", dest="seconds", const=600, help="ten minutes of it")
+    parser.add_argument(
+        "--document", action="store_true", help=f"write the last figures into {document.PAGE}"
+    )
     parser.add_argument("--runs", type=int, default=3, help="starts of each kind; their median counts")
     parser.add_argument("--no-build", action="store_true", help="do not measure how long the appliance takes")
     parser.add_argument("--no-virsh", action="store_true", help="leave out virsh create")
@@ -90,12 +109,24 @@ def measure_processes(installation: Installation, runs: int) -> list[dict[str, A
 
 def measure(options: argparse.Namespace) -> dict[str, Any]:
     """Measure everything that is asked for."""
+    results: dict[str, Any] = {
+        "at": datetime.now(UTC).isoformat(timespec="seconds"),
+        "load": os.getloadavg()[0],
+    }
+    chosen = set(options.parts or [MACHINE, LOAD])
+    under_load = [name for name in parts.NAMES if chosen & {name, LOAD}]
+    if under_load:
+        results["under load"] = parts.measure(under_load, options.seconds, say)
+    if MACHINE in chosen:
+        results |= measure_machine(options)
+    return results
+
+
+def measure_machine(options: argparse.Namespace) -> dict[str, Any]:
+    """Measure the appliance, and starts of each kind."""
     with tempfile.TemporaryDirectory(prefix="cernvmbench-") as folder:
         installation = Installation(Path(folder))
-        results: dict[str, Any] = {
-            "at": datetime.now(UTC).isoformat(timespec="seconds"),
-            "load": os.getloadavg()[0],
-        }
+        results: dict[str, Any] = {}
         try:
             results["appliance"] = appliance.measure(installation.settings.cache, build=not options.no_build)
             results |= measure_machines(installation, options)
@@ -114,12 +145,17 @@ def interrupt(_number: int, _frame: FrameType | None) -> None:
 def main() -> int:
     """Measure and report."""
     signal.signal(signal.SIGTERM, interrupt)
+    options = arguments()
+    if options.document:
+        document.write(RESULTS)
+        return 0
     try:
-        results = measure(arguments())
+        results = measure(options)
     except BenchFailed as failure:
         print(failure, file=sys.stderr)
         return 1
-    results["summary"] = report.summary(results)
+    if results.get("hub"):
+        results["summary"] = report.summary(results)
     RESULTS.mkdir(exist_ok=True)
     name = RESULTS / results["at"].replace(":", "").replace("+0000", "Z")
     name.with_suffix(".json").write_text(json.dumps(results, indent=1) + "\n")

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import re
 import time
-import uuid
-from typing import Any
-from urllib.parse import urlsplit
 
 import httpx
-import websocket
+from tests.fixtures import kernel_connection
 
 from bench.hubstart import USER
 from bench.installation import BenchFailed
@@ -34,7 +30,7 @@ def analysis(url: str, token: str) -> str:
         kernel = http.post("kernels", json={"name": "python3"}).raise_for_status().json()["id"]
         deadline = time.monotonic() + DEADLINE
         while True:
-            said = execute(url, token, kernel, QUESTION)
+            said = kernel_connection.execute(url, token, USER, kernel, QUESTION, deadline=DEADLINE)
             if FINISHED.search(said):
                 return said
             if time.monotonic() > deadline:
@@ -55,39 +51,3 @@ def span(text: str) -> float:
     """Return one of systemd's time spans, such as ``1min 2.345s``, in seconds."""
     units = {"min": 60.0, "s": 1.0, "ms": 0.001, "us": 0.000001}
     return sum(float(number) * units[unit] for number, unit in re.findall(r"([\d.]+)(min|ms|us|s)\b", text))
-
-
-def execute(url: str, token: str, kernel: str, code: str) -> str:
-    """Run code in a kernel and return what it printed."""
-    where = urlsplit(url)
-    socket = websocket.create_connection(
-        f"ws://{where.netloc}/user/{USER}/api/kernels/{kernel}/channels",
-        header=[f"Authorization: token {token}"],
-        timeout=DEADLINE,
-        http_no_proxy=[where.hostname or ""],
-    )
-    message = uuid.uuid4().hex
-    request: dict[str, Any] = {
-        "header": {"msg_id": message, "msg_type": "execute_request", "session": message, "username": "bench"},
-        "parent_header": {},
-        "metadata": {},
-        "channel": "shell",
-        "content": {"code": code, "silent": False},
-    }
-    request["header"] |= {"version": "5.3", "date": ""}
-    printed = ""
-    try:
-        socket.send(json.dumps(request))
-        while True:
-            received = json.loads(socket.recv())
-            if received["parent_header"].get("msg_id") != message:
-                continue
-            kind, content = received["msg_type"], received["content"]
-            if kind == "stream":
-                printed += content["text"]
-            elif kind == "error":
-                raise BenchFailed("\n".join(content["traceback"]))
-            elif kind == "status" and content["execution_state"] == "idle":
-                return printed
-    finally:
-        socket.close()

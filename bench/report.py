@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from functools import partial
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
 from bench.hubstart import ORDER
+from bench.load import parts
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -42,6 +44,17 @@ def _phases(starts: list[dict[str, Any]]) -> dict[str, float]:
 
 def text(results: dict[str, Any]) -> str:
     """Return everything as lines to read."""
+    lines = _machine(results) if results.get("hub") else []
+    for name, by_database in results.get("under load", {}).items():
+        lines += [f"{name} on {db}: {parts.text_of(name, found)}" for db, found in by_database.items()]
+    if results.get("load", 0) > QUIET:
+        lines.append(
+            f"The machine was busy before (load {results['load']:.1f}): measure again when it is quiet."
+        )
+    return "\n".join(lines)
+
+
+def _machine(results: dict[str, Any]) -> list[str]:
     short = summary(results)
     lines = [
         f"Cold start from the hub: {short['hub']:.1f} s (median of {len(results['hub'])})",
@@ -72,26 +85,34 @@ def text(results: dict[str, Any]) -> str:
             f"Appliance: {appliance['size_mib']:.0f} MiB"
             + (f", built in {appliance['build_seconds']:.0f} s" if appliance.get("build_seconds") else "")
         )
-    if results.get("load", 0) > QUIET:
-        lines.append(
-            f"The machine was busy before (load {results['load']:.1f}): measure again when it is quiet."
-        )
-    return "\n".join(lines)
+    return lines
 
 
 def plot(results: dict[str, Any], path: Path) -> None:
-    """Draw the starts as bars, the hub's in its phases."""
+    """Draw the starts as bars, the hub's in its phases, and the controller's memory over the soak."""
     import matplotlib as mpl  # noqa: PLC0415 - slow to import, and only needed at the end
 
     mpl.use("Agg")
     from matplotlib import pyplot as plt  # noqa: PLC0415
 
+    soak = results.get("under load", {}).get("soak", {})
+    draw = [partial(_draw_starts, results, plt.cm.viridis)] if results.get("hub") else []
+    draw += [partial(_draw_memory, soak)] if soak else []
+    if not draw:
+        return
+    figure, rows = plt.subplots(len(draw), figsize=(9, 3 * len(draw)), layout="constrained", squeeze=False)
+    for row, part in zip(rows, draw, strict=True):
+        part(row[0])
+    figure.savefig(path)
+    plt.close(figure)
+
+
+def _draw_starts(results: dict[str, Any], color: Any, axes: Any) -> None:
     short = summary(results)
-    figure, axes = plt.subplots(figsize=(9, 3), layout="constrained")
-    colors = {name: plt.cm.viridis(number / len(ORDER)) for number, name in enumerate(ORDER)}
-    for label, parts in (("hub", short["phases"]), ("virsh create", short.get("virsh phases", {}))):
+    colors = {name: color(number / len(ORDER)) for number, name in enumerate(ORDER)}
+    for label, phases in (("hub", short["phases"]), ("virsh create", short.get("virsh phases", {}))):
         left = 0.0
-        for name, seconds in parts.items():
+        for name, seconds in phases.items():
             axes.barh(label, seconds, left=left, label=name if label == "hub" else None, color=colors[name])
             left += seconds
     if "simple" in short:
@@ -99,5 +120,12 @@ def plot(results: dict[str, Any], path: Path) -> None:
     axes.invert_yaxis()
     axes.set_xlabel("seconds from the request to an answering notebook server")
     axes.legend(ncols=len(ORDER), loc="upper center", bbox_to_anchor=(0.5, -0.25), frameon=False)
-    figure.savefig(path)
-    plt.close(figure)
+
+
+def _draw_memory(soak: dict[str, Any], axes: Any) -> None:
+    for database, found in soak.items():
+        axes.plot(found["rss_mib"], label=database)
+    axes.set_ylim(bottom=0)
+    axes.set_xlabel("seconds with twenty events each")
+    axes.set_ylabel("controller, MiB")
+    axes.legend(frameon=False)

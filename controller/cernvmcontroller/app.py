@@ -52,6 +52,8 @@ if TYPE_CHECKING:
     import ssl
     from collections.abc import Sequence
 
+    from cernvmcontroller.hypervisor import Hypervisor
+
 log = logger(__name__)
 
 _LARGEST_NETWORK = 4000
@@ -346,7 +348,7 @@ class CernVMController(Application):
         inventory = Inventory(
             store,
             self.host_specs(),
-            open_hypervisor,
+            self.open_hypervisor,
             flavors=load_flavors(self.flavors, self.default_flavor or None),
             probe_image=load_manifest(Path(self.probe_image)).image if self.probe_image else None,
             slots=self.slots,
@@ -363,6 +365,10 @@ class CernVMController(Application):
         await engine.start()
         log.info("controller started", hub=identity, version=version("cernvmhub"))
         return engine
+
+    def open_hypervisor(self, uri: str) -> Hypervisor:
+        """Return the hypervisor at a libvirt connection URI; a benchmark has its own."""
+        return open_hypervisor(uri)
 
     async def _listen(self, engine: Engine, stack: AsyncExitStack) -> None:
         hub = HubOAuth(parent=self, cache_max_age=60)

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import json
-import time
-import uuid
 from typing import TYPE_CHECKING, Any, Self
-from urllib.parse import urlsplit
 
 import httpx
-import websocket
 from tests.e2e.installation import until
+from tests.fixtures import kernel_connection
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -112,46 +109,7 @@ class Person:
 
     def execute(self, kernel: str, code: str, deadline: float = 120) -> str:
         """Run code in a kernel and return what it printed."""
-        where = urlsplit(self.url)
-        socket = websocket.create_connection(
-            f"ws://{where.netloc}/user/{self.name}/api/kernels/{kernel}/channels",
-            header=[f"Authorization: token {self.token}"],
-            timeout=deadline,
-            http_no_proxy=["127.0.0.1"],
-        )
-        message = uuid.uuid4().hex
-        request = {
-            "header": {
-                "msg_id": message,
-                "msg_type": "execute_request",
-                "session": uuid.uuid4().hex,
-                "username": self.name,
-                "version": "5.3",
-                "date": "",
-            },
-            "parent_header": {},
-            "metadata": {},
-            "channel": "shell",
-            "content": {"code": code, "silent": False, "store_history": False, "stop_on_error": True},
-        }
-        printed = ""
-        end = time.monotonic() + deadline
-        try:
-            socket.send(json.dumps(request))
-            while time.monotonic() < end:
-                received = json.loads(socket.recv())
-                if received["parent_header"].get("msg_id") != message:
-                    continue
-                kind, content = received["msg_type"], received["content"]
-                if kind == "stream":
-                    printed += content["text"]
-                elif kind == "error":
-                    raise AssertionError("\n".join(content["traceback"]))
-                elif kind == "status" and content["execution_state"] == "idle":
-                    return printed
-        finally:
-            socket.close()
-        raise AssertionError(f"The cell did not end within {deadline} s: {code}")
+        return kernel_connection.execute(self.url, self.token, self.name, kernel, code, deadline=deadline)
 
     def save(self, path: str, text: str) -> None:
         """Save a file in the home."""

@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import structlog
 
 from cernvmapi.errors import HostUnreachable, NotFound
-from cernvmapi.models import Flavor, Host, Network, Pool, VolumeKind
 from cernvmcontroller import naming
 from cernvmcontroller.hypervisor.interface import Hypervisor
 from cernvmcontroller.hypervisor.measured import measured
 from cernvmcontroller.inventory.hostlink import HostLink
 from cernvmcontroller.measures import Measures, Unmeasured
 from cernvmcontroller.placement import Candidate
-from cernvmcontroller.store import Actor, Store, addresses, volumes
+from cernvmcontroller.store import Actor, Store, volumes
 from cernvmcontroller.store import inventory as rows
 from cernvmcontroller.store.tables import HostRow, MetaRow, NetworkRow, PoolRow
 
@@ -26,6 +25,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy.ext.asyncio import AsyncSession
 
+    from cernvmapi.models import Flavor, Host, Network, Pool
     from cernvmcontroller.inventory.hostspec import HostSpec
 
 _log = structlog.get_logger(__name__)
@@ -225,17 +225,19 @@ class Inventory:
     # --- what placement sees ---
 
     async def candidates(self, session: AsyncSession, reserved_memory_mib: int) -> list[Candidate]:
-        """Return the hosts as placement sees them, within a transaction."""
+        """Return the hosts as placement sees them, within a transaction.
+
+        The number of queries does not grow with the number of hosts: nobody else writes meanwhile.
+        """
         promises = await rows.promised(session)
         networks = {row.id: row for row in await rows.networks(session)}
         pools = {row.id: row for row in await rows.pools(session)}
-        bases: dict[str, frozenset[str]] = {}
+        hosts = {row.id: row for row in await rows.hosts(session)}
+        taken, bases = await rows.addresses_used(session), await volumes.bases(session)
         found = []
         for link in self.links.values():
-            row = await rows.host(session, link.id)
+            row = hosts[link.id]
             network, pool = networks[link.spec.network.name], pools[link.spec.pool.name]
-            if pool.id not in bases:
-                bases[pool.id] = await _bases(session, pool.id)
             promise = promises.get(link.id, rows.Promise())
             found.append(
                 Candidate(
@@ -251,9 +253,9 @@ class Inventory:
                     memory_promised_mib=promise.memory_mib,
                     machines=promise.machines,
                     disk_free_mib=pool.available_mib if pool.capacity_mib else None,
-                    addresses_free=network.addresses - await addresses.used(session, network.id),
+                    addresses_free=network.addresses - taken.get(network.id, 0),
                     acceleration=link.known_acceleration(),
-                    bases=bases[pool.id],
+                    bases=_digests(bases.get(pool.id, ())),
                 )
             )
         return found
@@ -347,7 +349,6 @@ def _grouped(specs: Sequence[HostSpec], key: Callable[[HostSpec], str]) -> dict[
     return groups
 
 
-async def _bases(session: AsyncSession, pool: str) -> frozenset[str]:
-    page = await volumes.page(session, volumes.VolumeQuery(kind=VolumeKind.BASE, pool=pool, limit=500))
-    names = (naming.parse_volume(row.name) for row in page.rows)
+def _digests(bases: Iterable[str]) -> frozenset[str]:
+    names = (naming.parse_volume(name) for name in bases)
     return frozenset(name.id for name in names if name is not None)

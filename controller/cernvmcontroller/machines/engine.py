@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from contextlib import suppress
 from importlib.metadata import version
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import structlog
 from sqlalchemy import select
@@ -34,6 +34,8 @@ from cernvmcontroller.store.tables import MachineRow
 from cernvmcontroller.tasks import end
 
 if TYPE_CHECKING:
+    from collections.abc import Coroutine, Sequence
+
     from cernvmcontroller.catalogue import Catalogue
     from cernvmcontroller.events import EventLog
     from cernvmcontroller.inventory import HostLink, Inventory
@@ -46,6 +48,8 @@ _CHECK_AGAIN = 5.0
 _ROUNDS_MISSED = 3
 _SLOWEST_ROUND = 300.0
 """Seconds that a round over all hosts may take where some of them answer slowly."""
+_AT_ONCE, _BREATH = 25, 0.1
+"""Machines that are looked at together, and the seconds before the next ones: 10,000 take forty."""
 
 
 class Audit:
@@ -130,6 +134,7 @@ class Engine:
         self.audit = Audit(store)
         self.census = Census(store, inventory.configured)
         self._uuids: dict[str, str] = {}
+        self._rounds = asyncio.Lock()
         self._tasks: set[asyncio.Task[None]] = set()
         measures = measures or Unmeasured()
         store.turn.measures = measures
@@ -152,11 +157,7 @@ class Engine:
         await self.census.load()
         await self.inventory.start(came=self._came, went=self._went, happened=self._happened)
         async with self.store.read() as session:
-            unplaced = [
-                machine
-                for machine in await machines.all_ids(session)
-                if (await machines.get(session, machine)).host is None
-            ]
+            unplaced = await machines.unplaced(session)
         for machine in unplaced:
             self.reconciler.poke(machine)
         self._tasks |= {
@@ -229,9 +230,8 @@ class Engine:
         await self.volumes.go_on(link.spec.pool.name)
         async with self.store.read() as session:
             placed = await machines.on_host(session, link.id)
-        for row in placed:
-            self._uuids[row.uuid] = row.id
-            self.reconciler.poke(row.id)
+        self._uuids.update((row.uuid, row.id) for row in placed)
+        self._in_background(self._look_at([row.id for row in placed]))
 
     async def _went(self, link: HostLink) -> None:
         for machine in await self._shop.ledger.unknown(link.id):
@@ -242,9 +242,12 @@ class Engine:
         if machine is not None:
             self.reconciler.poke(machine)
         else:
-            task = asyncio.create_task(self._find(uuid))
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+            self._in_background(self._find(uuid))
+
+    def _in_background(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
     async def _find(self, uuid: str) -> None:
         """Remember whose domain it is."""
@@ -296,8 +299,15 @@ class Engine:
                     await self._came(link)
         async with self.store.read() as session:
             everything = await machines.all_ids(session)
-        for machine in everything:
-            self.reconciler.poke(machine)
+        await self._look_at(everything)
+
+    async def _look_at(self, ids: Sequence[str]) -> None:
+        """Have many machines looked at, a few at a time: requests must not wait for them all."""
+        async with self._rounds:
+            for begin in range(0, len(ids), _AT_ONCE):
+                for machine in ids[begin : begin + _AT_ONCE]:
+                    self.reconciler.poke(machine)
+                await asyncio.sleep(_BREATH)
 
     async def _sweep(self, pool: str) -> None:
         """Remove what nothing needs from a pool, once the machines of all hosts are known."""

@@ -22,7 +22,7 @@ from cernvmapi.models import Power, Status, Target, VolumeKind
 from cernvmcontroller import naming
 from cernvmcontroller.machines import sidecar as sidecars
 from cernvmcontroller.machines.ledger import changed
-from cernvmcontroller.store import Actor, volumes
+from cernvmcontroller.store import Actor, machines, volumes
 from cernvmcontroller.store.tables import AddressRow, MachineRow, VolumeRow
 
 if TYPE_CHECKING:
@@ -82,11 +82,14 @@ async def rebuild(shop: Registry, host: HostLink) -> None:
     """
     there = {state.name: state for state in await host.hypervisor.volumes(host.spec.pool.name)}
     domains = await host.hypervisor.domains()
+    async with shop.ledger.store.read() as session:
+        known = frozenset(await machines.all_ids(session))
+    unknown = [each for each in domains if each.metadata is None or each.metadata.machine_id not in known]
     sidecars = [parsed.id for parsed in map(naming.parse_volume, there) if parsed and parsed.sidecar]
     failed: HypervisorFailed | None = None
     for take in (
         *(partial(_home, shop, host, volume_id, there) for volume_id in sidecars),
-        *(partial(_take_back, shop, host, domain, there) for domain in domains),
+        *(partial(_take_back, shop, host, domain, there) for domain in unknown),
         partial(_volumes, shop, host, there),
     ):
         try:
@@ -107,7 +110,7 @@ async def _take_back(
     if domain.uuid != naming.domain_uuid(shop.hub_id, metadata.machine_id):
         return  # a copy that somebody made by hand
     if await shop.ledger.get(metadata.machine_id) is not None:
-        return
+        return  # made since the host was asked
     try:
         await _machine(shop, host, domain, metadata, there)
     except IntegrityError as error:

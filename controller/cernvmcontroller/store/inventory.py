@@ -147,7 +147,7 @@ async def put_network(tx: Transaction, given: NetworkRow, hosts: Collection[str]
         row.hosts = [known.get(id_) or NetworkHostRow(host_id=id_) for id_ in sorted(set(hosts))]
     if tx.session.is_modified(row) or row in tx.session.new:
         await tx.session.flush()
-        taken = await _used(tx.session)
+        taken = await addresses_used(tx.session)
         tx.emit("network.changed", f"network/{row.id}", None, _network(row, taken.get(row.id, 0)))
     return row
 
@@ -178,7 +178,7 @@ async def host_model(session: AsyncSession, id_: str) -> Host:
 
 async def network_models(session: AsyncSession) -> list[Network]:
     """Return all networks as they go over the wire."""
-    taken = await _used(session)
+    taken = await addresses_used(session)
     return [_network(row, taken.get(row.id, 0)) for row in await networks(session)]
 
 
@@ -187,7 +187,8 @@ async def pool_models(session: AsyncSession) -> list[Pool]:
     return [_pool(row) for row in await pools(session)]
 
 
-async def _used(session: AsyncSession) -> dict[str, int]:
+async def addresses_used(session: AsyncSession) -> dict[str, int]:
+    """Return how many addresses are taken of each network of which any are."""
     query = select(AddressRow.network_id, func.count()).group_by(AddressRow.network_id)
     return dict((await session.execute(query)).all())
 

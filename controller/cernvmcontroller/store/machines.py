@@ -86,6 +86,12 @@ async def all_ids(session: AsyncSession) -> Sequence[str]:
     return (await session.scalars(select(MachineRow.id).order_by(MachineRow.created, MachineRow.id))).all()
 
 
+async def unplaced(session: AsyncSession) -> Sequence[str]:
+    """Return the ids of the machines that are on no host, the oldest first."""
+    query = select(MachineRow.id).where(MachineRow.host.is_(None))
+    return (await session.scalars(query.order_by(MachineRow.created, MachineRow.id))).all()
+
+
 async def on_host(session: AsyncSession, host: str) -> Sequence[MachineRow]:
     """Return the machines that are placed on a host."""
     query = select(MachineRow).where(MachineRow.host == host)

@@ -72,6 +72,15 @@ async def of_machine(session: AsyncSession, machine_id: str) -> Sequence[VolumeR
     return (await session.scalars(query.order_by(VolumeRow.id))).all()
 
 
+async def bases(session: AsyncSession) -> dict[str, frozenset[str]]:
+    """Return the names of the appliances' base volumes in each pool that has any."""
+    found: dict[str, set[str]] = {}
+    query = select(VolumeRow.pool, VolumeRow.name).where(VolumeRow.kind == VolumeKind.BASE)
+    for pool, name in await session.execute(query):
+        found.setdefault(pool, set()).add(name)
+    return {pool: frozenset(names) for pool, names in found.items()}
+
+
 async def page(session: AsyncSession, wanted: VolumeQuery) -> Slice[VolumeRow]:
     """Return one page of volumes."""
     query = select(VolumeRow)

@@ -332,3 +332,10 @@ async def test_a_page_of_ten_thousand_machines_takes_tens_of_milliseconds(store:
     ):
         seconds, _ = await best(**query)
         assert seconds < 0.1, (query, seconds)
+
+
+async def test_machines_that_are_on_no_host_are_found(store: Store) -> None:
+    await site(store)
+    await put(store, machine("m-1", host="one"), machine("m-2"), machine("m-3"))
+    async with store.read() as session:
+        assert sorted(await machines.unplaced(session)) == ["m-2", "m-3"]

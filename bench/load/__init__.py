@@ -1,0 +1,1 @@
+"""The controller under load: a process of its own, on libvirt's test driver, over HTTP on loopback."""

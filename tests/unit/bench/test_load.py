@@ -1,0 +1,65 @@
+"""The parts of the benchmark that put the controller under load, with few machines."""
+
+from __future__ import annotations
+
+import pytest
+from bench import document
+from bench.installation import BenchFailed
+from bench.load import attach, burst, lists, parts, soak, stream
+from bench.load.figures import percentile, slope
+
+
+def test_percentiles_are_values_that_were_measured():
+    values = [float(n) for n in range(1, 101)]
+    assert percentile(values, 0.5) == 50
+    assert percentile(values, 0.95) == 95
+    assert percentile([3.0], 0.99) == 3.0
+
+
+def test_the_slope_is_the_growth_for_each_unit():
+    assert slope([(0, 1.0), (1, 3.0), (2, 5.0)]) == pytest.approx(2.0)
+
+
+async def test_as_many_start_as_there_is_room_for_and_the_others_are_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(burst, "STARTS", 4)
+    monkeypatch.setattr(burst, "HOSTS", 2)
+    monkeypatch.setattr(burst, "TOO_MANY", 2)
+    found = await burst.measure(tmp_path, None)
+    assert (found["starts"], found["refused"], found["oversold_mib"]) == (4, 2, 0)
+
+
+async def test_every_listener_hears_every_event(tmp_path, monkeypatch):
+    monkeypatch.setattr(stream, "LISTENERS", 5)
+    monkeypatch.setattr(stream, "CHANGES", 3)
+    found = await stream.measure(tmp_path, None)
+    assert found["delivered"] == 5 * found["events"]
+    assert found["events"] >= 3
+
+
+async def test_lists_are_timed_and_memory_weighed(tmp_path, monkeypatch):
+    for name, value in {"MACHINES": 30, "RUNNING": 10, "TIMES": 2}.items():
+        monkeypatch.setattr(lists, name, value)
+    found = await lists.measure(tmp_path, None)
+    assert found["rss_mib"] > 10
+    assert found["search"]["p95"] >= found["search"]["p50"] > 0
+
+
+async def test_a_hub_finds_all_servers_again_without_a_call_of_libvirt(tmp_path, monkeypatch):
+    monkeypatch.setattr(attach, "MACHINES", 8)
+    found = await attach.measure(tmp_path, None)
+    assert found["requests"] == {"GET list_machines": 1}
+    assert found["libvirt_calls"] == 0
+
+
+async def test_a_controller_that_grows_is_found(tmp_path, monkeypatch):
+    monkeypatch.setattr(soak, "SAMPLE", 0.2)
+    monkeypatch.setattr(soak, "LARGEST_SLOPE", -1000.0)
+    with pytest.raises(BenchFailed, match="grows"):
+        await soak.measure(tmp_path, None, 3)
+
+
+def test_the_page_has_the_figures_and_no_line_that_is_too_long():
+    figures = {"listeners": 500, "events": 40, "p50": 0.03, "p95": 0.06, "kib_per_listener": 21.0}
+    page = document.page({}, {"stream": {parts.SQLITE: figures}})
+    assert "500 listeners: the last one has it after p50 30 ms, p95 60 ms" in " ".join(page.split())
+    assert max(map(len, page.splitlines())) <= 120
