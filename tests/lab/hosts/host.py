@@ -228,7 +228,10 @@ class Host:
         }
         self._namespaces.tell(
             "prepare",
-            [*((str(folder / name), target) for name, target in binds.items()), (str(self.place.shared), SHARED)],
+            [
+                *((str(folder / name), target) for name, target in binds.items()),
+                (str(self.place.shared), SHARED),
+            ],
         )
         self._plug_in()
         self._spawn("virtlogd")

@@ -39,17 +39,20 @@ class Authority:
     def write_server(self, folder: Path, name: str, address: str, valid: timedelta = _DAY) -> None:
         """Write what the daemon at `address` shows; with a negative `valid` it expired so long ago."""
         alternatives = [x509.DNSName(name), x509.IPAddress(ip_address(address))]
-        self._write(folder, "server", name, valid, ExtendedKeyUsageOID.SERVER_AUTH, alternatives)
+        purpose = ExtendedKeyUsageOID.SERVER_AUTH
+        self._write(folder, "server", name, valid=valid, purpose=purpose, alternatives=alternatives)
 
     def write_client(self, folder: Path, valid: timedelta = _DAY) -> None:
         """Write what a controller shows, into a folder that a URI names as its ``pkipath``."""
-        self._write(folder, "client", "controller", valid, ExtendedKeyUsageOID.CLIENT_AUTH, [])
+        purpose = ExtendedKeyUsageOID.CLIENT_AUTH
+        self._write(folder, "client", "controller", valid=valid, purpose=purpose, alternatives=[])
 
     def _write(
         self,
         folder: Path,
         role: str,
         name: str,
+        *,
         valid: timedelta,
         purpose: x509.ObjectIdentifier,
         alternatives: list[x509.GeneralName],
@@ -66,9 +69,7 @@ class Authority:
             builder = builder.add_extension(x509.SubjectAlternativeName(alternatives), critical=False)
         folder.mkdir(parents=True, exist_ok=True)
         pem = serialization.Encoding.PEM
-        private = key.private_bytes(
-            pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-        )
+        private = key.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
         certificate = builder.sign(self._key, hashes.SHA256()).public_bytes(pem)
         for file, content in (
             ("cacert.pem", self._certificate.public_bytes(pem)),
