@@ -65,7 +65,7 @@ class Site:
                 for host in made
             ],
             appliances=[tiny()],
-            flavors=[{"id": "tiny", "title": "Tiny", "vcpus": 1, "memory_mib": 96, "disk_mib": 64}],
+            flavors=[{"id": "tiny", "title": "Tiny", "vcpus": 1, "memory_mib": 128, "disk_mib": 64}],
             home_mib=64,
             shutdown_timeout=30,
         )

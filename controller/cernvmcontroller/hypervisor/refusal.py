@@ -4,43 +4,36 @@ from __future__ import annotations
 
 import re
 
-_SENTENCES: tuple[tuple[re.Pattern[str], str], ...] = (
-    (
-        re.compile(r"Failed to verify peer's certificate"),
+_SENTENCES = {
+    r"Failed to verify peer's certificate": (
         "its certificate is not accepted: it expired, is for another name or address than the URI's, or is "
         "signed by an authority that the controller's cacert.pem does not have. Renew it there, or correct "
-        "cacert.pem or the URI",
+        "cacert.pem or the URI"
     ),
-    (
-        re.compile(r"Our own certificate (?P<file>.+) failed validation against (?P<authority>.+?): "),
+    r"Our own certificate (?P<file>.+) failed validation against (?P<authority>.+?): ": (
         "the controller's certificate {file} is not signed by the authority in {authority}. Put a pair there "
-        "that belongs together",
+        "that belongs together"
     ),
-    (
-        re.compile(r"[Tt]he (?:client )?certificate (?P<file>.+) has expired"),
-        "the controller's certificate {file} expired. Renew it",
+    r"client certificate (?P<file>.+) has expired": "the controller's certificate {file} expired. Renew it",
+    r"Cannot read \S+ certificate '(?P<file>.+)': (?P<reason>.+)": (
+        "the controller cannot read {file} ({reason}). Put the certificates there, or name their folder in "
+        "the URI: ?pkipath="
     ),
-    (
-        re.compile(r"Cannot read \S+ certificate '(?P<file>.+)': (?P<reason>.+)"),
-        "the controller cannot read {file} ({reason}). Put the certificates there, or name their folder in the "
-        "URI: ?pkipath=",
-    ),
-    (
-        re.compile(r"unable to connect to server at '.+?': (?P<reason>.+)"),
+    r"unable to connect to server at '.+?': (?P<reason>.+)": (
         "nothing answers at its address ({reason}). Start the host and its libvirt daemon, and see that its "
-        "firewall lets the controller in",
+        "firewall lets the controller in"
     ),
-    (
-        re.compile(r"Failed to connect socket to '(?P<file>.+?)': (?P<reason>.+)"),
-        "its libvirt daemon does not listen on {file} ({reason}). Start it",
+    r"Failed to connect socket to '(?P<file>.+?)': (?P<reason>.+)": (
+        "its libvirt daemon does not listen on {file} ({reason}). Start it"
     ),
-)
+}
+"""By what libvirt 9 says; its own texts, untranslated."""
 
 
 def explain(words: str) -> str:
     """Return libvirt's words about a connection as the reason of a sentence; unknown ones as they are."""
-    for pattern, sentence in _SENTENCES:
-        found = pattern.search(words)
+    for pattern, sentence in _SENTENCES.items():
+        found = re.search(pattern, words)
         if found is not None:
             return sentence.format(**found.groupdict())
     return words

@@ -1,8 +1,8 @@
 """Process 1 of namespaces: mounts, starts, signals and buries what it is told to.
 
 Run by `tests.lab.hosts.namespaces.Namespaces`; needs the standard library only. A JSON value a line comes
-in on standard input, one goes out on standard output. When the input ends, so does this process, and the kernel
-then kills all others in its namespaces.
+in on standard input, one goes out on standard output. When the input ends, so does this process, and the
+kernel then kills all others in its namespaces.
 """
 
 import contextlib
