@@ -8,7 +8,7 @@ PYTHON ?= python3
 VENV := .venv/bin/python
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint audit bench docs clean distclean
+.PHONY: help run test lab lint audit bench docs clean distclean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST)
@@ -21,6 +21,10 @@ run:  ## install what is missing, then run hub, controller and proxy until Ctrl-
 test:  ## all tests, those with real machines and a real browser included
 	@$(PYTHON) -m deployment.bootstrap test
 	@exec $(VENV) -m pytest $(ARGS)
+
+lab:  ## three libvirt hosts on this machine until Ctrl-C, to try things on; HOSTS=3 says how many
+	@$(PYTHON) -m deployment.bootstrap test
+	@exec $(VENV) -m tests.lab.hosts $(HOSTS)
 
 lint:  ## format, style and types
 	@$(PYTHON) -m deployment.bootstrap lint

@@ -15,6 +15,7 @@ from cernvmcontroller.hypervisor import errors, eventloop
 from cernvmcontroller.hypervisor.breaker import BackOff, Breaker
 from cernvmcontroller.hypervisor.domainevents import DomainEvents
 from cernvmcontroller.hypervisor.interface import Callback, ConnectionEvent, HypervisorEvent
+from cernvmcontroller.hypervisor.refusal import explain, shown
 from cernvmcontroller.hypervisor.workers import Workers, in_own_thread
 
 if TYPE_CHECKING:
@@ -57,6 +58,7 @@ class Connection:
         back_off: BackOff | None = None,
     ) -> None:
         self.uri = uri
+        self.name = shown(uri)
         self.deadline = deadline
         self.connect_deadline = connect_deadline
         self.reason = "not connected yet"
@@ -72,6 +74,7 @@ class Connection:
         self._keeper: asyncio.Task[None] | None = None
         self._first: asyncio.Future[None] | None = None
         self._lost = asyncio.Event()
+        self._answers = asyncio.Event()
         self._pending = _Pending()
 
     @property
@@ -96,7 +99,7 @@ class Connection:
         if self._keeper is None:
             self._loop = asyncio.get_running_loop()
             self._first = self._loop.create_future()
-            self._keeper = self._loop.create_task(self._keep(), name=f"connection {self.uri}")
+            self._keeper = self._loop.create_task(self._keep(), name=f"connection {self.name}")
         assert self._first is not None
         await asyncio.shield(self._first)
 
@@ -163,7 +166,7 @@ class Connection:
         except TimeoutError:
             if self._breaker.missed():
                 self._lose(connection, f"no answer {self._breaker.threshold} times in a row")
-            raise HostUnreachable(f"{self.uri} did not answer within {seconds:g} s.") from None
+            raise HostUnreachable(f"{self.name} did not answer within {seconds:g} s.") from None
         except libvirt.libvirtError as error:
             raise self._translated(connection, error) from error
         self._breaker.answered()
@@ -178,7 +181,7 @@ class Connection:
             raise self._translated(connection, error) from error
 
     def _make_workers(self) -> None:
-        self._quick, self._slow = Workers(self.uri, self._threads), Workers(self.uri, self._threads)
+        self._quick, self._slow = Workers(self.name, self._threads), Workers(self.name, self._threads)
 
     def _stop_workers(self) -> None:
         self._quick.stop()
@@ -187,7 +190,7 @@ class Connection:
     def connected(self) -> Any:
         """Return libvirt's connection or raise `HostUnreachable`."""
         if self._libvirt is None:
-            raise HostUnreachable(f"{self.uri} does not answer: {self.reason}.")
+            raise HostUnreachable(f"{self.name} does not answer: {self.reason.rstrip('.')}.")
         return self._libvirt
 
     def _translated(self, connection: Any, error: libvirt.libvirtError) -> Exception:
@@ -206,13 +209,20 @@ class Connection:
             except (HostUnreachable, OSError) as error:
                 self.reason = str(error)
                 self._answer_first(error)
-                await asyncio.sleep(self._back_off.next())
+                await self._pause()
                 continue
             self._back_off.reset()
             self._answer_first(None)
             self._emit(ConnectionEvent(alive=True))
             await self._lost.wait()
-            await asyncio.sleep(self._back_off.next())
+            await self._pause()
+
+    async def _pause(self) -> None:
+        """Wait before the next attempt, not longer than until an attempt that hung was answered after all."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self._back_off.next()):
+                await self._answers.wait()
+                self._back_off.reset()
 
     def _answer_first(self, error: Exception | None) -> None:
         first = self._first
@@ -226,18 +236,19 @@ class Connection:
 
     async def _connect(self) -> None:
         if self._pending.count >= _MOST_ATTEMPTS:
-            raise HostUnreachable(f"{self._pending.count} attempts to connect to {self.uri} hang.")
-        attempt = _Attempt(self.uri, self._pending)
+            raise HostUnreachable(f"{self._pending.count} attempts to connect to {self.name} hang.")
+        self._answers.clear()
+        attempt = _Attempt(self.uri, self._pending, lambda: self._in_loop(self._answers.set))
         try:
             connection = await in_own_thread(attempt.run, "hypervisor open", self.connect_deadline)
         except TimeoutError:
             attempt.give_up()
-            raise HostUnreachable(f"{self.uri} did not answer within {self.connect_deadline:g} s.") from None
+            raise HostUnreachable(f"{self.name} did not answer within {self.connect_deadline:g} s.") from None
         except asyncio.CancelledError:
             attempt.give_up()
             raise
         except libvirt.libvirtError as error:
-            raise HostUnreachable(str(error)) from error
+            raise HostUnreachable(explain(str(error))) from error
         self._lost.clear()
         self._breaker.answered()
         assert self._loop is not None
@@ -250,7 +261,7 @@ class Connection:
         except (TimeoutError, libvirt.libvirtError) as error:
             events.mute()
             _close_later(connection)
-            raise HostUnreachable(f"{self.uri} answered and then did not: {error}") from error
+            raise HostUnreachable(f"{self.name} answered and then did not: {error}") from error
         self._libvirt, self.reason = connection, ""
 
     def _watch(self, connection: Any, events: DomainEvents) -> None:
@@ -277,7 +288,7 @@ class Connection:
     def _lose(self, connection: Any, reason: str) -> None:
         if self._libvirt is None or connection is not self._libvirt:
             return
-        log.warning("lost the connection to %s: %s", self.uri, reason)
+        log.warning("lost the connection to %s: %s", self.name, reason)
         self._forget(reason)
         _close_later(connection)
         self._stop_workers()
@@ -300,7 +311,7 @@ class Connection:
             try:
                 callback(event)
             except Exception:
-                log.exception("a subscriber of %s failed", self.uri)
+                log.exception("a subscriber of %s failed", self.name)
 
 
 class _Pending:
@@ -312,11 +323,18 @@ class _Pending:
 
 
 class _Attempt:
-    """One attempt to connect; a connection that comes too late is closed again."""
+    """One attempt to connect; a connection that comes too late is closed again, and told of.
 
-    def __init__(self, uri: str, pending: _Pending) -> None:
+    Parameters
+    ----------
+    came_late
+        Called in the attempt's thread: the peer answers again.
+    """
+
+    def __init__(self, uri: str, pending: _Pending, came_late: Callable[[], None]) -> None:
         self._uri = uri
         self._pending = pending
+        self._came_late = came_late
         self._given_up = False
 
     def give_up(self) -> None:
@@ -342,6 +360,7 @@ class _Attempt:
             given_up = self._given_up
         if given_up:
             _close(connection)
+            self._came_late()
         return connection
 
 

@@ -59,7 +59,7 @@ async def accelerates(
     except HostUnreachable:
         raise
     except CernVMError as error:
-        log.info("no guest runs as %s on %s: %s", domain_type, connection.uri, error)
+        log.info("no guest runs as %s on %s: %s", domain_type, connection.name, error)
         return False
     finally:
         await storage.delete_volume(pool, overlay)

@@ -11,6 +11,7 @@ from msgspec import Meta
 from cernvmapi.errors import Invalid
 from cernvmapi.models import Level, Slug
 from cernvmcontroller.hypervisor.interface import FilterSpec, NetworkSpec, PoolSpec
+from cernvmcontroller.hypervisor.refusal import shown
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -47,9 +48,7 @@ class HostSpec:
     @property
     def shown_uri(self) -> str:
         """The connection URI without credentials."""
-        scheme, _, rest = self.uri.partition("://")
-        place, _, path = rest.partition("?")[0].partition("/")
-        return f"{scheme}://{place.rpartition('@')[2]}/{path}"
+        return shown(self.uri)
 
 
 def load_hosts(
