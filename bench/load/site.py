@@ -90,7 +90,7 @@ class Site:
     known: list[Known] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.folder.mkdir(parents=True, exist_ok=True)
+        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         self.config = self.folder / "controller_config.py"
         self.names = [f"host{number + 1}" for number in range(self.hosts)]
         self.url = self.database_url or f"sqlite+aiosqlite:///{self.folder / 'controller.sqlite'}"
