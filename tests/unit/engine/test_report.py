@@ -77,6 +77,7 @@ async def test_names_are_replaced_where_that_is_asked_for(failed):
 
 
 async def test_a_database_that_cannot_be_read_spoils_nothing_else(failed):
+    failed.disagrees = "the database is lost"
     await failed.end()
     failed.lose_database()
     found = await report(failed)
