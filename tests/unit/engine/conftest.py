@@ -16,9 +16,11 @@ async def lab(tmp_path):
     lab = Lab(tmp_path)
     await lab.begin()
     yield lab
-    if not lab.disagrees:
-        await lab.agrees()
-    await lab.end()
+    try:
+        if not lab.disagrees:
+            await lab.agrees()
+    finally:
+        await lab.end()
 
 
 @pytest.fixture
@@ -27,6 +29,8 @@ async def two_hosts(tmp_path):
     lab = Lab(tmp_path, hosts=2)
     await lab.begin()
     yield lab
-    if not lab.disagrees:
-        await lab.agrees()
-    await lab.end()
+    try:
+        if not lab.disagrees:
+            await lab.agrees()
+    finally:
+        await lab.end()
