@@ -178,6 +178,11 @@ class CernVMController(Application):
         config=True
     )
     server_timeout = Float(240, help="Seconds until the notebook server answers.").tag(config=True)
+    reach_timeout = Float(
+        60,
+        help="Seconds until the notebook server that runs is reached from here, where the controller is on the "
+        "machines' network; 0 does not look for it.",
+    ).tag(config=True)
     agent_stop_timeout = Float(30, help="Seconds that the agent has to end the notebook server.").tag(
         config=True
     )
@@ -397,6 +402,7 @@ class CernVMController(Application):
             boot_timeout=self.boot_timeout,
             session_timeout=self.session_timeout,
             server_timeout=self.server_timeout,
+            reach_timeout=self.reach_timeout,
             agent_stop_timeout=self.agent_stop_timeout,
             shutdown_timeout=self.shutdown_timeout,
             poll_interval=self.poll_interval,

@@ -132,6 +132,18 @@ class Domains:
 
         await self._with(uuid, shutdown)
 
+    async def resume(self, uuid: str) -> None:
+        """Let a paused one go on."""
+
+        def resume(domain: Any) -> None:
+            state = domain.state()[0]
+            if state in _OFF:
+                raise WrongState("The domain is not running.")
+            if state not in _ON:
+                domain.resume()
+
+        await self._with(uuid, resume)
+
     async def reboot(self, uuid: str) -> None:
         """Ask the guest to reboot."""
 

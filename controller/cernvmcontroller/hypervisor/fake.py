@@ -160,12 +160,6 @@ class FakeHypervisor:
         domain.power, domain.reason = Power.PAUSED, reason
         self._emit(DomainEvent(uuid, DomainEventKind.PAUSED))
 
-    def resume(self, uuid: str) -> None:
-        """Let a paused domain go on."""
-        domain = self.host.domain(uuid)
-        domain.power, domain.reason = Power.ON, "unpaused"
-        self._emit(DomainEvent(uuid, DomainEventKind.RESUMED))
-
     # --- connection ---
 
     async def open(self) -> None:
@@ -248,6 +242,16 @@ class FakeHypervisor:
             raise WrongState("Requested operation is not valid: domain is not running")
         if domain.obeys:
             asyncio.get_running_loop().call_soon(self._obey, domain)
+
+    @_verb
+    async def resume(self, uuid: str) -> None:
+        """Let a paused domain go on."""
+        domain = self.host.domain(uuid)
+        if domain.power is Power.OFF:
+            raise WrongState("Requested operation is not valid: domain is not running")
+        if domain.power is Power.PAUSED:
+            domain.power, domain.reason = Power.ON, "unpaused"
+            self._emit(DomainEvent(uuid, DomainEventKind.RESUMED))
 
     @_verb
     async def destroy(self, uuid: str) -> None:

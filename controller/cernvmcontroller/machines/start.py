@@ -14,9 +14,11 @@ from cernvmcontroller import naming
 from cernvmcontroller.context import NetworkIdentity, compose, seed_image
 from cernvmcontroller.hypervisor.domainxml import build
 from cernvmcontroller.hypervisor.interface import DomainSpec, MachineMetadata, VolumeRef, VolumeState
+from cernvmcontroller.inventory.localaddresses import is_ours
 from cernvmcontroller.machines import agentwire as wire
 from cernvmcontroller.machines.console import readable
 from cernvmcontroller.machines.ledger import finish_operations, mark
+from cernvmcontroller.machines.reach import Stranger, Unreachable
 from cernvmcontroller.store import operations, volumes
 from cernvmcontroller.store.tables import MachineRow, VolumeRow
 
@@ -275,14 +277,7 @@ class Start:
             if held is not None and link.connected and link.session != held.id:
                 # The agent began anew, or the hub sent another session.
                 await self._session()
-            if link.failed is not None or link.state == "failed":
-                raise _refusal(link.failed)
-            if link.exited is not None:
-                raise StartFailed(
-                    f"The notebook server ended with code {link.exited.code} while it started. "
-                    "The end of its log says why.",
-                    errors=_tail(link.exited.log_tail),
-                )
+            _refuse_ended(link)
             if link.phase is not None and link.phase.phase in AGENT_PHASES:
                 phase, message, progress = AGENT_PHASES[link.phase.phase]
                 await self._mark(phase, message, progress)
@@ -293,6 +288,42 @@ class Start:
                 "The machine is up, and its notebook server did not answer within "
                 f"{self.shop.settings.server_timeout:g} seconds. The end of the console says more; "
                 "try again, or choose a larger flavor."
+            )
+
+    async def _reach(self) -> None:
+        """Look for the server from the hub's side, where this machine has an address on the network.
+
+        The agent believes what it sees from within: the network may bring nobody there, and an agent may lie.
+        """
+        seconds = self.shop.settings.reach_timeout
+        gateway = str(self.host.spec.network.gateway)
+        if not self.row.notebook or not seconds or not await asyncio.to_thread(is_ours, gateway):
+            return
+        link, held = self._link(), self.shop.sessions.get(self.row.id)
+        address, port = self.row.address or "", held.session.port if held else self.row.port or link.port or 0
+        last = ""
+
+        async def reached() -> bool | None:
+            nonlocal last
+            await self._still_on()
+            _refuse_ended(link)
+            try:
+                await self.job.until(self.shop.knock(address, port, held.session if held else None))
+            except Unreachable as error:
+                last = str(error)
+                return None
+            except Stranger as error:
+                raise StartFailed(
+                    f"The machine says that its notebook server runs, but what answers at {address}:{port} is not "
+                    f"that server: {error}. Start it again, or choose another appliance."
+                ) from None
+            return True
+
+        if await self.job.look(reached, seconds, min(1.0, self.shop.settings.wait_interval)) is None:
+            raise StartFailed(
+                f"The notebook server runs in the machine, but the hub does not reach it at {address}:{port} "
+                f"({last}): the machine has not got its address. Choose another appliance, or ask an "
+                "administrator to look at the machine's network and context."
             )
 
     MAKE: ClassVar[tuple[tuple[str, Phase, str, int, Callable[[Start], Awaitable[None]]], ...]] = (
@@ -308,6 +339,7 @@ class Start:
         ("agent", Phase.BOOT, "The machine boots", 34, _agent),
         ("session", Phase.CONTEXT, "The machine is up and gets its session", 64, _session),
         ("ready", Phase.CONTEXT, "The machine gets ready for you", 68, _ready),
+        ("reach", Phase.SERVER, "The notebook server is looked for", 95, _reach),
     )
 
     # --- what the steps share ---
@@ -424,6 +456,18 @@ class Start:
             row.awaiting_session = waits
             row.session_id = session_id or row.session_id
             row.port = port or row.port
+
+
+def _refuse_ended(link: AgentLink) -> None:
+    """Raise `StartFailed` when the agent says that there will be no server, or that it ended."""
+    if link.failed is not None or link.state == "failed":
+        raise _refusal(link.failed)
+    if link.exited is not None:
+        raise StartFailed(
+            f"The notebook server ended with code {link.exited.code} while it started. "
+            "The end of its log says why.",
+            errors=_tail(link.exited.log_tail),
+        )
 
 
 def _refusal(failed: wire.Failed | None) -> StartFailed:

@@ -8,7 +8,7 @@ import structlog
 
 from cernvmapi.errors import CernVMError, HostUnreachable, StartFailed
 from cernvmapi.models import Status
-from cernvmcontroller.machines import watch
+from cernvmcontroller.machines import paused, watch
 from cernvmcontroller.machines.job import Interrupted, Job
 from cernvmcontroller.machines.start import Start
 from cernvmcontroller.machines.stop import Stop, delete, fail
@@ -62,6 +62,7 @@ class Worker:
                 await delete(self.shop, row)
             case Status.RUNNING:
                 await watch.look(self.shop, row)
+                await paused.look(self.shop, row)
             case Status.PENDING | Status.STOPPED | Status.FAILED:
                 await watch.settle(self.shop, row)
 

@@ -6,10 +6,12 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from cernvmcontroller import naming
+from cernvmcontroller.machines import reach
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
 
+    from cernvmapi.models import Session
     from cernvmcontroller.catalogue import Catalogue
     from cernvmcontroller.inventory import HostLink, Inventory
     from cernvmcontroller.machines.agentlink import AgentLink, AgentLinks
@@ -36,6 +38,8 @@ class Workshop:
     sessions: Sessions
     poke: Callable[[str], None]
     """Has a machine looked at."""
+    knock: Callable[[str, int, Session | None], Awaitable[None]] = reach.knock
+    """Looks for a notebook server; see `cernvmcontroller.machines.reach.knock`."""
     going: set[str] = field(default_factory=set)
     """Ids of the homes that are being deleted."""
 

@@ -141,6 +141,7 @@ class Lab:
             boot_timeout=10,
             session_timeout=10,
             server_timeout=10,
+            reach_timeout=0,
             agent_stop_timeout=2,
             shutdown_timeout=2,
             retry=0.01,
