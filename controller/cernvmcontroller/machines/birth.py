@@ -132,7 +132,7 @@ class Birth:
         home = await volumes.home(tx.session, owner, request.server_name or "")
         if home is not None and home.machine is not None:
             raise Conflict(f"The home is in use by the machine {home.machine}; stop that one first.")
-        if home is not None and home.id in self._shop.going:
+        if home is not None and home.going:
             raise Conflict("The home is being deleted; try again in a moment: then you get a new one.")
         return home
 

@@ -108,7 +108,7 @@ class Engine:
         self.reconciler = Reconciler(Worker(self._shop), settings.retry)
         self.machines = Machines(store, self._shop, self.reconciler.interrupt)
         self.operations = Operations(store, self.machines.cancel_start)
-        self.volumes = Volumes(store, inventory, self._shop.going)
+        self.volumes = Volumes(store, inventory)
         self.audit = Audit(store)
         self.census = Census(store, inventory.configured)
         self._uuids: dict[str, str] = {}
@@ -187,11 +187,18 @@ class Engine:
             _log.warning("host not compared", host=link.id, reason=error.detail)
         else:
             await self.census.add(link.id)
+            await self._finish_deletions(link)
         async with self.store.read() as session:
             placed = await machines.on_host(session, link.id)
         for row in placed:
             self._uuids[row.uuid] = row.id
             self.reconciler.poke(row.id)
+
+    async def _finish_deletions(self, link: HostLink) -> None:
+        try:
+            await self.volumes.finish_deletions(link)
+        except CernVMError as error:
+            _log.warning("deletions of homes not finished", host=link.id, reason=error.detail)
 
     async def _went(self, link: HostLink) -> None:
         for machine in await self._shop.ledger.unknown(link.id):
@@ -238,6 +245,8 @@ class Engine:
                         _log.warning("pool not measured", host=link.id, reason=error.detail)
                     if link.id in self.census.missing:
                         await self._came(link)
+                    else:
+                        await self._finish_deletions(link)
             async with self.store.read() as session:
                 everything = await machines.all_ids(session)
             for machine in everything:

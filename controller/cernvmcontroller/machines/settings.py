@@ -22,6 +22,8 @@ class Settings:
     server_timeout: float = 240
     reach_timeout: float = 60
     """That the hub's side of the network has to find the server; 0 does not look for it."""
+    resend_timeout: float = 5
+    """That the hub has to send a session again, before a machine is rebooted that would need it."""
     agent_stop_timeout: float = 30
     shutdown_timeout: float = 60
     poll_interval: float = 60

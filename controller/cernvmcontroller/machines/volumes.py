@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 from sqlalchemy import select
 
-from cernvmapi.errors import Conflict, HostUnreachable
+from cernvmapi.errors import Conflict, HostUnreachable, HypervisorFailed
 from cernvmapi.models import Page, Volume, VolumeKind
 from cernvmcontroller import naming
 from cernvmcontroller.store import Actor, Store, Transaction, volumes
@@ -18,18 +17,13 @@ if TYPE_CHECKING:
 
 
 class Volumes:
-    """The volumes that the hub made.
+    """The volumes that the hub made."""
 
-    Parameters
-    ----------
-    going
-        Ids of the homes that are being deleted; no machine is given one of those.
-    """
-
-    def __init__(self, store: Store, inventory: Inventory, going: set[str]) -> None:
+    def __init__(self, store: Store, inventory: Inventory) -> None:
         self._store = store
         self._inventory = inventory
-        self._going = going
+        self._deleting: set[str] = set()
+        """Ids of the homes that this process is deleting just now."""
 
     async def get(self, volume_id: str) -> Volume:
         """Return one volume."""
@@ -58,25 +52,46 @@ class Volumes:
     async def delete(self, actor: Actor, volume_id: str) -> None:
         """Delete a home that no machine has, with all that is in it.
 
-        A deletion that failed, or that a controller did not live to end, can be repeated.
+        From the first moment on nobody is given it, and that is kept: a host that did not answer in time may end
+        the deletion later. A deletion of which nobody knows the end is finished when the host answers again, or
+        when it is asked for once more.
 
         Raises
         ------
         Conflict
             It belongs to a machine, is deleted already, or is no home.
+        HypervisorFailed
+            The host refused; the home is as it was.
         """
-        with ExitStack() as mark:
-            async with self._store.write(actor, "volume.delete", f"volume/{volume_id}") as tx:
-                row = await volumes.get(tx.session, volume_id)
-                await self._refuse(tx, row)
-                # Within the write: whoever makes a machine next sees it. In memory: it ends with us.
-                self._going.add(volume_id)
-                mark.callback(self._going.discard, volume_id)
+        async with self._store.write(actor, "volume.delete", f"volume/{volume_id}") as tx:
+            row = await volumes.get(tx.session, volume_id)
+            await self._refuse(tx, row)
             host = self._host(row.pool)
+            row.going = True
+        await self._delete(actor, row, host)
+
+    async def finish_deletions(self, host: HostLink) -> None:
+        """Finish what was begun on a host's pool, by whom and whenever that was."""
+        async with self._store.read() as session:
+            rows = await volumes.going(session, host.spec.pool.name)
+        for row in rows:
+            if row.id not in self._deleting:
+                await self._delete(Actor.system(), row, host)
+
+    async def _delete(self, actor: Actor, row: VolumeRow, host: HostLink) -> None:
+        self._deleting.add(row.id)
+        subject = f"volume/{row.id}"
+        try:
             await host.hypervisor.delete_volume(row.pool, row.name)
             await host.hypervisor.delete_volume(row.pool, naming.sidecar_volume(row.id))
-            async with self._store.write(actor, "volume.delete", f"volume/{volume_id}", audit=False) as tx:
-                await volumes.remove(tx, await volumes.get(tx.session, volume_id))
+            async with self._store.write(actor, "volume.delete", subject, audit=False) as tx:
+                await volumes.remove(tx, await volumes.get(tx.session, row.id))
+        except HypervisorFailed:
+            async with self._store.write(actor, "volume.delete", subject, audit=False) as tx:
+                (await volumes.get(tx.session, row.id)).going = False
+            raise
+        finally:
+            self._deleting.discard(row.id)
 
     async def _refuse(self, tx: Transaction, row: VolumeRow) -> None:
         """Refuse to delete what somebody needs, or what is being deleted."""
@@ -89,7 +104,7 @@ class Volumes:
         users = [row.machine] if row.machine else list(await tx.session.scalars(query))
         if users:
             raise Conflict(f"The home belongs to the machine {users[0]}; delete that one first.")
-        if row.id in self._going:
+        if row.id in self._deleting:
             raise Conflict("The home is being deleted already; look again in a moment.")
 
     def _host(self, pool: str) -> HostLink:

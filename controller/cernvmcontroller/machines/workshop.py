@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from cernvmcontroller import naming
@@ -40,8 +40,6 @@ class Workshop:
     """Has a machine looked at."""
     knock: Callable[[str, int, Session | None], Awaitable[None]] = reach.knock
     """Looks for a notebook server; see `cernvmcontroller.machines.reach.knock`."""
-    going: set[str] = field(default_factory=set)
-    """Ids of the homes that are being deleted."""
 
     def domain_name(self, machine: str) -> str:
         """Return the name of a machine's domain."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any, ClassVar
 
-from sqlalchemy import BigInteger, ForeignKey, Index, Integer, MetaData, String, Text, event, text
+from sqlalchemy import BigInteger, ForeignKey, Index, Integer, MetaData, String, Text, event, false, text
 from sqlalchemy.orm import DeclarativeBase, Mapped, Mapper, mapped_column, relationship
 
 from cernvmapi.models import (
@@ -286,6 +286,8 @@ class VolumeRow(Table):
     allocation_mib: Mapped[int | None] = mapped_column(BigInteger)
     machine: Mapped[str | None] = mapped_column(ForeignKey("machines.id", ondelete="SET NULL"), index=True)
     """The machine that it is attached to."""
+    going: Mapped[bool] = mapped_column(default=False, server_default=false())
+    """Its deletion was begun: nobody gets it any more, also when nobody knows how that ended."""
     created: Mapped[datetime] = mapped_column(default=_now)
 
     __table_args__ = (

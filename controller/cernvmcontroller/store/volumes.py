@@ -62,6 +62,12 @@ async def of_machine(session: AsyncSession, machine_id: str) -> Sequence[VolumeR
     return (await session.scalars(query.order_by(VolumeRow.id))).all()
 
 
+async def going(session: AsyncSession, pool: str) -> Sequence[VolumeRow]:
+    """Return the volumes of a pool whose deletion was begun."""
+    query = select(VolumeRow).where(VolumeRow.pool == pool, VolumeRow.going.is_(True))
+    return (await session.scalars(query.order_by(VolumeRow.id))).all()
+
+
 async def page(session: AsyncSession, wanted: VolumeQuery) -> Slice[VolumeRow]:
     """Return one page of volumes."""
     query = select(VolumeRow)

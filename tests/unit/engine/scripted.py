@@ -120,7 +120,7 @@ class Guest:
                     )
                 elif not self.slow:
                     await self.ready()
-            case "stop":
+            case "stop" | "clock":
                 await self.say("reply", id=message["id"], ok=True)
 
 
