@@ -1,8 +1,8 @@
 """The home's disk: found by its serial, made at its first use, checked, mounted, grown, and left clean.
 
-A home that is being made has a stamp at the disk's end, outside of its file system. It is written to a blank disk
-before anything else, and removed when the home is ready for its user: a disk with the stamp never held anybody's
-data, so that what a killed machine left half made is made anew, and no other disk ever is.
+A home that is being made has a stamp at the disk's end, outside of its file system. It is written to a blank
+disk before anything else, and removed when the home is ready for its user: a disk with the stamp never held
+anybody's data, so that what a killed machine left half made is made anew, and no other disk ever is.
 """
 
 from __future__ import annotations

@@ -180,8 +180,8 @@ class CernVMController(Application):
     server_timeout = Float(240, help="Seconds until the notebook server answers.").tag(config=True)
     reach_timeout = Float(
         60,
-        help="Seconds until the notebook server that runs is reached from here, where the controller is on the "
-        "machines' network; 0 does not look for it.",
+        help="Seconds until the notebook server that runs is reached from here, where the controller is on "
+        "the machines' network; 0 does not look for it.",
     ).tag(config=True)
     agent_stop_timeout = Float(30, help="Seconds that the agent has to end the notebook server.").tag(
         config=True

@@ -1,4 +1,4 @@
-"""Real guests that are cut off, crash, fall silent, or are given up in every phase; and a pool that is full."""
+"""Real guests that are cut off, crash, fall silent, or are given up in every phase; a pool that is full."""
 
 from __future__ import annotations
 
@@ -150,16 +150,25 @@ def small(folder: Path, size: str) -> Iterator[None]:
         subprocess.run(["umount", "-l", folder], check=True)
 
 
+def shrink(folder: Path) -> None:
+    subprocess.run(["mount", "-o", "remount,size=4m", folder], check=True)
+
+
 async def test_a_pool_that_is_full_in_the_middle_of_a_copy_has_room_again(program, options, tmp_path):
     pool = tmp_path / "pool"
     for folder in (tmp_path, *tmp_path.parents):
         if folder.is_relative_to("/tmp/") and folder != Path("/tmp"):
             folder.chmod(folder.stat().st_mode | 0o011)
-    with small(pool, "4m"):
+    with small(pool, "2g"):
         program.pool_path = str(pool)
         async with AsyncExitStack() as stack:
             engine = await begin(program, stack)
-            _, operation = await attempt(engine, "anything")
+            # There is room when the machine is placed, and none any more when its base comes.
+            request = MachineCreate(server_name="", notebook=True, home=True)
+            machine, _ = await engine.machines.create(ALICE, request, "alice")
+            shrink(pool)
+            operation = await engine.machines.start(ALICE, machine.id, Session())
+            operation = await engine.operations.wait(operation.id, 60)
             assert operation.error is not None
             assert operation.error.code == NoRoom.code, operation.error
             assert f"The storage pool {HUB} of the host here is full" in operation.error.detail

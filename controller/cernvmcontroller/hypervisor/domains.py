@@ -61,7 +61,9 @@ _ON = (libvirt.VIR_DOMAIN_RUNNING, libvirt.VIR_DOMAIN_BLOCKED)
 def reading(state: int, reason: int) -> tuple[Power, str]:
     """Return what libvirt's numbers for state and reason mean."""
     power, group = _POWER.get(state, (Power.UNKNOWN, "NOSTATE"))
-    return power, _REASONS[group].get(reason, "unknown")
+    word = _REASONS[group].get(reason, "unknown")
+    # For a moment after a guest kernel's panic; once QEMU is gone it is the shut-off state's "crashed".
+    return power, "crashed" if word == "panicked" else word
 
 
 class Domains:

@@ -1,8 +1,8 @@
 """The controller's end of the agent's channel: one link a running machine, re-made whenever it breaks.
 
 A link knows what the agent said last and tells `changed` when that is something new. It believes the guest
-nothing that matters: a message of another session changes nothing, and a session that ended has ended. A guest
-that talks without end is listened to at its `Allowance`; one that does not listen is hung up on.
+nothing that matters: a message of another session changes nothing, and a session that ended has ended. A
+guest that talks without end is listened to at its `Allowance`; one that does not listen is hung up on.
 """
 
 from __future__ import annotations
@@ -219,8 +219,13 @@ class AgentLink:
             await asyncio.sleep(wait)
 
     async def _hear(self, message: wire.Message | wire.Garbage) -> None:
-        expected = self._offered or self.session
         before = self._known()
+        await self._take(message)
+        if self._known() != before:
+            self._changed()
+
+    async def _take(self, message: wire.Message | wire.Garbage) -> None:
+        expected = self._offered or self.session
         match message:
             case wire.Hello():
                 await self._greet(message)
@@ -238,19 +243,14 @@ class AgentLink:
                 reply = self._replies.get(number)
                 if reply is not None and not reply.done():
                     reply.set_result(message)
-                return
             case wire.Garbage(reason=reason):
                 self.garbage += 1
                 if self.garbage <= _GARBAGE_LOGGED:
                     _log.warning(
                         "the agent says what is no message", machine=self.machine, reason=reason[:200]
                     )
-                return
             case _:
                 _log.debug("a message of another session", machine=self.machine, kind=type(message).__name__)
-                return
-        if self._known() != before:
-            self._changed()
 
     def _known(self) -> tuple[object, ...]:
         """Return all of what the agent said that somebody acts on."""

@@ -96,7 +96,7 @@ class LineReader:
         self._limit = limit
         self._rest = bytearray()
         self._looked_at = 0
-        """Bytes of the rest that hold no end of a line: a long line that comes in small pieces costs no more."""
+        """Bytes of the rest that hold no end of a line: a line in many small pieces costs no more."""
         self._dropping = False
 
     def feed(self, data: bytes) -> list[Message | Garbage]:

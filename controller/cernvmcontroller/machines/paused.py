@@ -22,13 +22,13 @@ ROOM = 64 * 1024 * 1024
 """Bytes that a pool has to have before a machine that found it full goes on."""
 
 FULL = "ioerror"
-"""Libvirt's reason for a machine that QEMU paused because a write to its disk failed, mostly for want of room."""
+"""Libvirt's reason where a write to the machine's disk failed, mostly for want of room."""
 
 _WHY: dict[str, str] = {
-    FULL: "The host paused the machine because its storage is full or failed. Nothing is lost: it goes on by "
-    "itself when there is room; ask an administrator, or delete machines and homes that nobody needs.",
-    "user": "Somebody paused the machine on its host, not through the hub. It goes on when they resume it; ask "
-    "an administrator.",
+    FULL: "The host paused the machine because its storage is full or failed. Nothing is lost: it goes on "
+    "by itself when there is room; ask an administrator, or delete machines and homes that nobody needs.",
+    "user": "Somebody paused the machine on its host, not through the hub. It goes on when they resume it; "
+    "ask an administrator.",
 }
 
 

@@ -1,14 +1,14 @@
 """Whether a machine's notebook server answers where the hub will look for it: at its address, from outside.
 
-The agent's own look proves that something listens in the machine. Whether the network brings anybody there, and
-whether it is the server of this session, shows only from outside. What answers is hostile input: a few bytes of
-it are read, and nothing is sent that must stay secret.
+The agent's own look proves that something listens in the machine. Whether the network brings anybody there,
+and whether it is the server of this session, shows only from outside. What answers is hostile input: a few
+bytes of it are read, and nothing is sent that must stay secret.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
+import os
 import ssl
 from typing import TYPE_CHECKING
 
@@ -63,27 +63,32 @@ async def knock(address: str, port: int, session: Session | None) -> None:
     except TimeoutError:
         raise Unreachable("nothing comes back") from None
     except OSError as error:
-        raise Unreachable((error.strerror or type(error).__name__).lower()) from None
+        words = os.strerror(error.errno) if error.errno else type(error).__name__
+        raise Unreachable(words.lower()) from None
 
 
 async def _open(address: str, port: int) -> None:
     _, writer = await asyncio.open_connection(address, port)
-    await _close(writer)
+    writer.transport.abort()
 
 
 async def _shake_hands(address: str, port: int, expected: bytes | None) -> None:
-    """Compare the certificate that is shown with the one that the server was given; no authority is needed."""
+    """Compare the certificate that is shown with the one that the server was given."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
+    _, writer = await asyncio.open_connection(address, port)
     try:
-        _, writer = await asyncio.open_connection(address, port, ssl=context)
+        await writer.start_tls(context)
+        shown = writer.get_extra_info("ssl_object").getpeercert(binary_form=True)
+    except ConnectionResetError:
+        return  # before TLS 1.3 a server that wants our certificate ends it here
     except ssl.SSLError as error:
         if "ALERT" in (error.reason or ""):
-            return  # it wants our certificate first (TLS 1.2): it is a server of the hub's kind
+            return  # and says so, if it is in time
         raise Stranger("it does not speak TLS, as the notebook server does") from None
-    shown = writer.get_extra_info("ssl_object").getpeercert(binary_form=True)
-    await _close(writer)
+    finally:
+        writer.transport.abort()
     if expected is not None and shown != expected:
         raise Stranger("it shows another certificate than the notebook server was given")
 
@@ -95,7 +100,7 @@ async def _ask(address: str, port: int, path: str) -> None:
         writer.write(question.encode("latin-1", "replace"))
         answer = await reader.read(64)
     finally:
-        await _close(writer)
+        writer.transport.abort()
     if not answer:
         raise Unreachable("the connection is closed at once")
     words = answer.split(b" ", 2)
@@ -106,12 +111,6 @@ async def _ask(address: str, port: int, path: str) -> None:
         raise Stranger(f"it does not know the path {path}, which the notebook server serves")
     if code >= _SERVER_ERROR:
         raise Stranger(f"it answers with the error {code}")
-
-
-async def _close(writer: asyncio.StreamWriter) -> None:
-    writer.close()
-    with contextlib.suppress(OSError):  # a server that wants our certificate says so now
-        await writer.wait_closed()
 
 
 def _certificate(session: Session) -> bytes | None:

@@ -162,8 +162,8 @@ class Machines:
         Raises
         ------
         Conflict
-            The machine serves a notebook and nobody has its session any more: this controller and the hub were
-            both restarted since. It would wait for it in vain, so it is left as it is.
+            The machine serves a notebook and nobody has its session any more: this controller and the hub
+            were both restarted since. It would wait for it in vain, so it is left as it is.
         """
         await self._need_session(machine_id)
         async with self._store.write(actor, "machine.reboot", f"machine/{machine_id}") as tx:
@@ -186,8 +186,8 @@ class Machines:
             async with self._shop.ledger.change(machine_id) as (_, current):
                 current.awaiting_session = False
             raise Conflict(
-                "The machine cannot be rebooted: its notebook server's session is not known any more, since hub and "
-                "controller were restarted. Stop the server and start it again; the home stays."
+                "The machine cannot be rebooted: its notebook server's session is not known any more, since "
+                "hub and controller were restarted. Stop the server and start it again; the home stays."
             )
 
     async def delete(self, actor: Actor, machine_id: str) -> Operation:

@@ -314,8 +314,8 @@ class Start:
                 return None
             except Stranger as error:
                 raise StartFailed(
-                    f"The machine says that its notebook server runs, but what answers at {address}:{port} is not "
-                    f"that server: {error}. Start it again, or choose another appliance."
+                    f"The machine says that its notebook server runs, but what answers at {address}:{port} "
+                    f"is not that server: {error}. Start it again, or choose another appliance."
                 ) from None
             return True
 

@@ -131,14 +131,16 @@ class Uploads:
         except OSError as error:
             await self._remove(host, name)
             raise HypervisorFailed(
-                f"The image cannot be read ({error.strerror}). Ask an administrator to build the appliance again."
+                f"The image cannot be read ({error.strerror}). Ask an administrator to build the "
+                "appliance again."
             ) from None
         except HypervisorFailed as error:
             await self._remove(host, name)
             if _FULL in error.detail.lower():
                 raise NoRoom(
-                    f"The storage pool {pool} of the host {host.id} is full: {upload.size // _MIB + 1} MiB do not fit "
-                    "into it. Ask an administrator for room, or try again when machines were deleted."
+                    f"The storage pool {pool} of the host {host.id} is full: {upload.size // _MIB + 1} MiB "
+                    "do not fit into it. Ask an administrator for room, or try again when machines were "
+                    "deleted."
                 ) from None
             raise
 

@@ -52,9 +52,9 @@ class Volumes:
     async def delete(self, actor: Actor, volume_id: str) -> None:
         """Delete a home that no machine has, with all that is in it.
 
-        From the first moment on nobody is given it, and that is kept: a host that did not answer in time may end
-        the deletion later. A deletion of which nobody knows the end is finished when the host answers again, or
-        when it is asked for once more.
+        From the first moment on nobody is given it, and that is kept: a host that did not answer in time may
+        end the deletion later. A deletion of which nobody knows the end is finished when the host answers
+        again, or when it is asked for once more.
 
         Raises
         ------
