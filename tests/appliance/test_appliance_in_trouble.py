@@ -48,10 +48,11 @@ def boot(guests, appliance, layer, tmp_path):
         context = compose(machine_id=f"m-{dialect}", network=network, site={"timezone": "Europe/Zurich"})
         seed = tmp_path / f"{dialect}.iso"
         seed.write_bytes(seed_image(context, [dialect]))
+        size = json.loads(appliance.with_name("manifest.json").read_text())["virtual_size_mib"]
         yesterday = datetime.now(UTC) - timedelta(days=1)
         guest = Guest(
             tmp_path / dialect,
-            make_disk(tmp_path / f"{dialect}.qcow2", "4G", appliance),
+            make_disk(tmp_path / f"{dialect}.qcow2", f"{size}M", appliance),
             memory_mib=1024,
             home=make_disk(tmp_path / f"{dialect}-home", "64M"),
             layer=layer,
@@ -92,11 +93,11 @@ def test_a_context_a_clock_and_full_disks(boot, dialect):
         return
 
     # With the home and the machine's disk full to the last byte the server still starts.
-    run(guest, "dd if=/dev/zero of=/home/cernvm/full bs=1M; dd if=/dev/zero of=/home/cernvm/rest bs=1")
-    run(guest, "sudo dd if=/dev/zero of=/full bs=4M; sudo dd if=/dev/zero of=/rest bs=512")
-    assert "No space left" in run(
-        guest, "echo x > /home/cernvm/more; sudo sh -c 'head -c 100000 /dev/zero > /more'"
-    )
+    for place in ("/home/cernvm", "/"):
+        run(guest, f"sudo fallocate -l $(df --output=avail -B1 {place} | tail -1) {place}/full")
+        run(guest, f"sudo dd if=/dev/zero of={place}/rest bs=512")
+    for place in ("/home/cernvm", "/var/tmp"):
+        assert "No space left" in run(guest, f"head -c 10000 /dev/zero > {place}/more")
     secret = {"path": "/run/cernvmhub/key", "content": "a key", "mode": 0o400}
     lab = ["jupyter-lab", "--no-browser", "--ip=0.0.0.0", "--port=8888"]
     guest.session("s-2", lab, home=HOME, env={"JUPYTER_TOKEN": TOKEN}, files=[secret])
