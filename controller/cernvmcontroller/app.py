@@ -22,7 +22,7 @@ from traitlets.config import Application, catch_config_error
 from cernvmapi.errors import CernVMError, Invalid
 from cernvmcontroller.catalogue import DEFAULT_FLAVORS, Catalogue, load_flavors, load_manifest
 from cernvmcontroller.commands import COMMANDS
-from cernvmcontroller.context import refuse_secrets
+from cernvmcontroller.context import refuse_oversize, refuse_secrets
 from cernvmcontroller.hypervisor import open_hypervisor
 from cernvmcontroller.hypervisor.interface import FilterSpec, NetworkSpec, PoolSpec
 from cernvmcontroller.inventory import HostSpec, Inventory, load_hosts
@@ -395,6 +395,7 @@ class CernVMController(Application):
         """
         try:
             refuse_secrets(self.context, "c.CernVMController.context")
+            refuse_oversize(self.context)
         except Invalid as error:
             raise StateError(error.detail) from None
         return Settings(
