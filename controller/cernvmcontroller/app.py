@@ -179,7 +179,7 @@ class CernVMController(Application):
     )
     server_timeout = Float(240, help="Seconds until the notebook server answers.").tag(config=True)
     reach_timeout = Float(
-        60,
+        45,
         help="Seconds until the notebook server that runs is reached from here, where the controller is on "
         "the machines' network; 0 does not look for it.",
     ).tag(config=True)

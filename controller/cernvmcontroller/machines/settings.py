@@ -20,7 +20,7 @@ class Settings:
     boot_timeout: float = 180
     session_timeout: float = 120
     server_timeout: float = 240
-    reach_timeout: float = 60
+    reach_timeout: float = 45
     """That the hub's side of the network has to find the server; 0 does not look for it."""
     resend_timeout: float = 5
     """That the hub has to send a session again, before a machine is rebooted that would need it."""
