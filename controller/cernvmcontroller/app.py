@@ -20,16 +20,16 @@ from traitlets import Bool, Dict, Enum, Float, Integer, List, Tuple, Unicode, de
 from traitlets.config import Application, catch_config_error
 
 from cernvmapi.errors import CernVMError, Invalid
-from cernvmcontroller.catalogue import DEFAULT_FLAVORS, Catalogue, load_flavors, load_manifest
 from cernvmcontroller.commands import COMMANDS
 from cernvmcontroller.context import refuse_secrets
 from cernvmcontroller.hypervisor import open_hypervisor
 from cernvmcontroller.hypervisor.interface import FilterSpec, NetworkSpec, PoolSpec
-from cernvmcontroller.inventory import HostSpec, Inventory, load_hosts
+from cernvmcontroller.inventory import DEFAULT_FLAVORS, HostSpec, Inventory, load_flavors, load_hosts
 from cernvmcontroller.inventory.localaddresses import is_ours, local_addresses
 from cernvmcontroller.machines.engine import Engine
 from cernvmcontroller.machines.settings import Settings
 from cernvmcontroller.placement import Overcommit
+from cernvmcontroller.repository import Repository, load_manifest
 from cernvmcontroller.statedir import StateError, hub_id, read_secret, take_lock
 from cernvmcontroller.store import Store, StoreError
 from cernvmcontroller.tasks import end
@@ -311,13 +311,13 @@ class CernVMController(Application):
             probe_image=load_manifest(Path(self.probe_image)).image if self.probe_image else None,
             slots=self.slots,
         )
-        catalogue = Catalogue(
+        repository = Repository(
             store,
             [Path(path) for path in self.appliances],
             self.default_appliance or None,
             self.state / "verified",
         )
-        engine = Engine(identity, store, inventory, catalogue, self.settings())
+        engine = Engine(identity, store, inventory, repository, self.settings())
         stack.push_async_callback(engine.close)
         await engine.start()
         log.info("controller started", hub=identity, version=version("cernvmhub"))

@@ -29,10 +29,10 @@ from cernvmcontroller.store.tables import MachineRow
 from cernvmcontroller.tasks import end
 
 if TYPE_CHECKING:
-    from cernvmcontroller.catalogue import Catalogue
     from cernvmcontroller.events import EventLog
     from cernvmcontroller.inventory import HostLink, Inventory
     from cernvmcontroller.machines.settings import Settings
+    from cernvmcontroller.repository import Repository
 
 _log = structlog.get_logger(__name__)
 _PRUNE_EVERY = 3600.0
@@ -75,19 +75,19 @@ class Engine:
         Of this installation.
     store
         Open; who opened it closes it.
-    inventory, catalogue
+    inventory, repository
         Not started yet.
     settings
         What the site turned.
     """
 
     def __init__(
-        self, hub_id: str, store: Store, inventory: Inventory, catalogue: Catalogue, settings: Settings
+        self, hub_id: str, store: Store, inventory: Inventory, repository: Repository, settings: Settings
     ) -> None:
         self.hub_id = hub_id
         self.store = store
         self.inventory = inventory
-        self.catalogue = catalogue
+        self.repository = repository
         self.sessions = Sessions()
         self.consoles = Consoles()
         self.links = AgentLinks(settings.retry)
@@ -98,7 +98,7 @@ class Engine:
             settings=settings,
             ledger=Ledger(store),
             inventory=inventory,
-            catalogue=catalogue,
+            repository=repository,
             uploads=self._uploads,
             consoles=self.consoles,
             links=self.links,
@@ -121,7 +121,7 @@ class Engine:
 
     async def start(self) -> None:
         """Find again what runs, go on with what was begun, and look at everything now and then."""
-        await self.catalogue.load()
+        await self.repository.load()
         await self._close_orphans()
         await self.census.load()
         await self.inventory.start(came=self._came, went=self._went, happened=self._happened)

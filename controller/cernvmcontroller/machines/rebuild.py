@@ -224,7 +224,7 @@ async def _machine(
 
 def _title(shop: Workshop, appliance: str | None) -> str:
     try:
-        return shop.catalogue.choose(appliance or "").appliance.title
+        return shop.repository.choose(appliance or "").appliance.title
     except CernVMError:
         return appliance or "unknown"
 

@@ -150,7 +150,7 @@ class Inventory(Protocol):
         """Return the sizes, in the site's order."""
 
 
-class Catalogue(Protocol):
+class Repository(Protocol):
     """The appliances."""
 
     async def appliances(self) -> list[Appliance]:
@@ -211,7 +211,7 @@ class Engine(Protocol):
         """Hosts, networks, pools, flavors."""
 
     @property
-    def catalogue(self) -> Catalogue:
+    def repository(self) -> Repository:
         """The appliances."""
 
     @property

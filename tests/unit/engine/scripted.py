@@ -11,13 +11,13 @@ from ipaddress import IPv4Network
 from typing import TYPE_CHECKING, Any
 
 from cernvmapi.models import Machine, MachineCreate, Session, Status
-from cernvmcontroller.catalogue import DEFAULT_FLAVORS, Catalogue, load_flavors
 from cernvmcontroller.hypervisor.fake import FakeHypervisor
 from cernvmcontroller.hypervisor.fakehost import FakeHost
 from cernvmcontroller.hypervisor.interface import ByteStream, FilterSpec, NetworkSpec, PoolSpec
-from cernvmcontroller.inventory import HostSpec, Inventory
+from cernvmcontroller.inventory import DEFAULT_FLAVORS, HostSpec, Inventory, load_flavors
 from cernvmcontroller.machines.engine import Engine
 from cernvmcontroller.machines.settings import Settings
+from cernvmcontroller.repository import Repository
 from cernvmcontroller.store import Actor, Store
 
 if TYPE_CHECKING:
@@ -207,8 +207,8 @@ class Lab:
         inventory = Inventory(
             self.store, specs, self._hypervisor, flavors=load_flavors(DEFAULT_FLAVORS, "small")
         )
-        catalogue = Catalogue(self.store, [self.manifest], None, self.folder / "stamps")
-        self.engine = Engine(HUB, self.store, inventory, catalogue, self.settings)
+        repository = Repository(self.store, [self.manifest], None, self.folder / "stamps")
+        self.engine = Engine(HUB, self.store, inventory, repository, self.settings)
         await self.engine.start()
         await inventory.settled(5)
         return self.engine

@@ -277,7 +277,7 @@ class Inventory:
         return [Flavor(id="small", title="Small", vcpus=1, memory_mib=1024, disk_mib=8192, default=True)]
 
 
-class Catalogue:
+class Repository:
     def __init__(self):
         self.rows = {
             name: Appliance(
@@ -329,7 +329,7 @@ class MemoryEngine:
         self.operations = Operations(self)
         self.volumes = Volumes()
         self.inventory = Inventory()
-        self.catalogue = Catalogue()
+        self.repository = Repository()
         self.status = "ok"
         self.unknown = ""
         """Why not all machines are known."""

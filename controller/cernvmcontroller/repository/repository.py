@@ -9,7 +9,7 @@ import msgspec
 import structlog
 
 from cernvmapi.errors import Invalid, NotFound
-from cernvmcontroller.catalogue.manifest import Manifest, load_manifest, verify
+from cernvmcontroller.repository.manifest import Manifest, load_manifest, verify
 from cernvmcontroller.store import Actor, Store, appliances
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 _log = structlog.get_logger(__name__)
 
 
-class Catalogue:
+class Repository:
     """The appliances.
 
     Parameters
@@ -70,7 +70,7 @@ class Catalogue:
             key: Manifest(msgspec.structs.replace(manifest.appliance, default=key == default), manifest.image)
             for key, manifest in known.items()
         }
-        async with self._store.write(Actor.system(), "catalogue.load", "appliances", audit=False) as tx:
+        async with self._store.write(Actor.system(), "repository.load", "appliances", audit=False) as tx:
             rows = {row.id: row for row in await appliances.listed(tx.session, hidden=True)}
             for key, manifest in self._known.items():
                 row = rows.get(key)
@@ -81,7 +81,7 @@ class Catalogue:
                 if key not in self._known and not (row.hidden and not row.default):
                     gone = msgspec.structs.replace(appliances.to_model(row), hidden=True, default=False)
                     await appliances.put(tx, gone, row.path)
-        _log.info("catalogue loaded", appliances=sorted(self._known), default=default)
+        _log.info("repository loaded", appliances=sorted(self._known), default=default)
 
     async def appliances(self) -> list[Appliance]:
         """Return the appliances, hidden ones included."""
