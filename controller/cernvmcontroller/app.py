@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
+import ssl
 import sys
 from contextlib import AsyncExitStack
 from importlib.metadata import version
@@ -20,8 +21,11 @@ from traitlets import Bool, Dict, Enum, Float, Integer, List, Tuple, Unicode, de
 from traitlets.config import Application, catch_config_error
 
 from cernvmapi.errors import CernVMError, Invalid
+from cernvmcontroller.catalogue.feeds import Feeds
+from cernvmcontroller.catalogue.sources import DEFAULT_FEEDS, load_feeds
 from cernvmcontroller.commands import COMMANDS
 from cernvmcontroller.context import refuse_secrets
+from cernvmcontroller.fetch import Fetcher, Policy
 from cernvmcontroller.hypervisor import open_hypervisor
 from cernvmcontroller.hypervisor.interface import FilterSpec, NetworkSpec, PoolSpec
 from cernvmcontroller.inventory import DEFAULT_FLAVORS, HostSpec, Inventory, load_flavors, load_hosts
@@ -39,7 +43,6 @@ from cernvmcontroller.web.services import make_services
 from cernvmcontroller.web.tls import ensure_certificate, mutual_context
 
 if TYPE_CHECKING:
-    import ssl
     from collections.abc import Sequence
 
 log = logger(__name__)
@@ -160,6 +163,23 @@ class CernVMController(Application):
     )
     context = Dict(
         help="Cloud-config for all machines, merged over the hub's own key by key. It carries no secrets."
+    ).tag(config=True)
+
+    # --- the catalogue ---
+
+    feeds = List(
+        Dict(),
+        DEFAULT_FEEDS,
+        help="Feeds of appliances: `id`, `url` and, where wished, `title`, `interval` (seconds), "
+        "`allow_http`, `authority_file` (certificates of who may sign it). Administrators add more through the API.",
+    ).tag(config=True)
+    fetch_allowed = List(
+        Unicode(),
+        help="Host names, addresses and networks inside of the site from which feeds may be fetched. Without "
+        "it only public addresses are asked.",
+    ).tag(config=True)
+    fetch_ca = Unicode(
+        help="File with further certificate authorities of servers with feeds, beside the system's own."
     ).tag(config=True)
 
     # --- limits ---
@@ -317,7 +337,8 @@ class CernVMController(Application):
             self.default_appliance or None,
             self.state / "verified",
         )
-        engine = Engine(identity, store, inventory, repository, self.settings())
+        feeds = Feeds(store, self.fetcher(), load_feeds(self.feeds))
+        engine = Engine(identity, store, inventory, repository, self.settings(), feeds=feeds)
         stack.push_async_callback(engine.close)
         await engine.start()
         log.info("controller started", hub=identity, version=version("cernvmhub"))
@@ -379,6 +400,22 @@ class CernVMController(Application):
         )
         pool = PoolSpec(self.hub_name, self.pool_path)
         return load_hosts(self.hosts, pool=pool, network=network, filter_=filter_)
+
+    def fetcher(self) -> Fetcher:
+        """Return what fetches from the web.
+
+        Raises
+        ------
+        StateError
+            The file with authorities cannot be used.
+        """
+        context = ssl.create_default_context()
+        if self.fetch_ca:
+            try:
+                context.load_verify_locations(self.fetch_ca)
+            except OSError as error:
+                raise StateError(f"The authorities in {self.fetch_ca} cannot be used: {error}.") from None
+        return Fetcher(Policy.of(self.fetch_allowed), context)
 
     def settings(self) -> Settings:
         """Return what the engine is told.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 from importlib.metadata import version
 from typing import TYPE_CHECKING
 
@@ -11,6 +12,9 @@ from sqlalchemy import select
 
 from cernvmapi.errors import CernVMError
 from cernvmapi.models import AuditRecord, ComponentHealth, Health, OperationStatus, Page, Status
+from cernvmcontroller.catalogue.catalogue import Catalogue
+from cernvmcontroller.catalogue.feeds import Feeds
+from cernvmcontroller.fetch import Fetcher, Policy
 from cernvmcontroller.machines.agentlink import AgentLinks
 from cernvmcontroller.machines.census import Census
 from cernvmcontroller.machines.console import Consoles
@@ -79,15 +83,26 @@ class Engine:
         Not started yet.
     settings
         What the site turned.
+    feeds
+        Not started yet; None for none of the configuration, and none from inside of the site.
     """
 
     def __init__(
-        self, hub_id: str, store: Store, inventory: Inventory, repository: Repository, settings: Settings
+        self,
+        hub_id: str,
+        store: Store,
+        inventory: Inventory,
+        repository: Repository,
+        settings: Settings,
+        *,
+        feeds: Feeds | None = None,
     ) -> None:
         self.hub_id = hub_id
         self.store = store
         self.inventory = inventory
         self.repository = repository
+        self.feeds = feeds or Feeds(store, Fetcher(Policy(), ssl.create_default_context()))
+        self.catalogue = Catalogue(store)
         self.sessions = Sessions()
         self.consoles = Consoles()
         self.links = AgentLinks(settings.retry)
@@ -123,6 +138,7 @@ class Engine:
         """Find again what runs, go on with what was begun, and look at everything now and then."""
         await self.repository.load()
         await self._close_orphans()
+        await self.feeds.start()
         await self.census.load()
         await self.inventory.start(came=self._came, went=self._went, happened=self._happened)
         async with self.store.read() as session:
@@ -141,6 +157,7 @@ class Engine:
     async def close(self) -> None:
         """End; machines keep running and are found again."""
         await end(self._tasks)
+        await self.feeds.close()
         await self.reconciler.close()
         await self._uploads.close()
         await self.links.close()
@@ -221,7 +238,7 @@ class Engine:
                 row = await tx.session.get(MachineRow, operation.subject.removeprefix("machine/"))
                 if row is None or row.status not in _UNDER_WAY:
                     ended = CernVMError(
-                        "The controller was restarted meanwhile; look at the machine, try again."
+                        f"The controller was restarted meanwhile; look at {operation.subject}, try again."
                     )
                     await operations.finish(tx, operation, OperationStatus.FAILED, error=ended.problem())
 

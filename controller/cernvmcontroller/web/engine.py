@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Collection
 
+    from cernvmapi.feeds import CatalogueEntry, Feed, FeedCreate, FeedUpdate
     from cernvmapi.models import (
         Appliance,
         AuditRecord,
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
         VolumeKind,
     )
     from cernvmcontroller.store import Actor
+    from cernvmcontroller.store.entries import EntryQuery
 
 MACHINE_SORTS = ("name", "owner", "status", "host", "created")
 """What a list of machines can be sorted by; a ``-`` in front turns the order round."""
@@ -160,6 +162,35 @@ class Repository(Protocol):
         """Return one appliance."""
 
 
+class Feeds(Protocol):
+    """The feeds."""
+
+    async def feeds(self) -> list[Feed]:
+        """Return the feeds, by title."""
+
+    async def feed(self, feed_id: str) -> Feed:
+        """Return one feed."""
+
+    async def create(self, actor: Actor, request: FeedCreate) -> Feed:
+        """Add a feed; `Conflict` where its id is taken, `Invalid` where its URL may not be fetched."""
+
+    async def change(self, actor: Actor, feed_id: str, update: FeedUpdate) -> Feed:
+        """Change a feed; `Conflict` for one of the configuration."""
+
+    async def delete(self, actor: Actor, feed_id: str) -> None:
+        """Delete a feed with what it offers; `Conflict` for one of the configuration."""
+
+    async def refresh(self, actor: Actor, feed_id: str) -> Operation:
+        """Begin to read a feed again; where that is under way already, return its operation."""
+
+
+class Catalogue(Protocol):
+    """What the feeds offer."""
+
+    async def page(self, wanted: EntryQuery) -> Page[CatalogueEntry]:
+        """Return one page; `Malformed` for a cursor of no page."""
+
+
 class EventLog(Protocol):
     """The persisted events, as `cernvmcontroller.events` has them."""
 
@@ -213,6 +244,14 @@ class Engine(Protocol):
     @property
     def repository(self) -> Repository:
         """The appliances."""
+
+    @property
+    def feeds(self) -> Feeds:
+        """The feeds."""
+
+    @property
+    def catalogue(self) -> Catalogue:
+        """What the feeds offer."""
 
     @property
     def events(self) -> EventLog:
