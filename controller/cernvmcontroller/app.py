@@ -171,7 +171,8 @@ class CernVMController(Application):
         Dict(),
         DEFAULT_FEEDS,
         help="Feeds of appliances: `id`, `url` and, where wished, `title`, `interval` (seconds), "
-        "`allow_http`, `authority_file` (certificates of who may sign it). Administrators add more through the API.",
+        "`allow_http`, `authority_file` (certificates of who may sign it). Administrators add more through "
+        "the API.",
     ).tag(config=True)
     fetch_allowed = List(
         Unicode(),

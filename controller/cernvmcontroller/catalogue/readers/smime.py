@@ -17,6 +17,8 @@ from cernvmapi.errors import SourceFailed
 from cernvmcontroller.catalogue.readers.text import word
 
 _SECONDS = 15
+_WHY = re.compile(r"Verify error:\s*([^\n]+)|\berror:[^:\n]*:[^:\n]*:[^:\n]*:([^:\n]+)")
+"""Why, in openssl's lines of errors."""
 _MESSAGE = re.compile(
     rb"\s*(MIME-Version|Content-Type|Content-Disposition|From|To|Subject)\s*:", re.IGNORECASE
 )
@@ -93,6 +95,6 @@ def _openssl(content: bytes, options: list[str]) -> tuple[bytes, str]:
         raise SourceFailed("The program openssl, which checks signatures, is not installed.") from None
     if done.returncode == 0:
         return done.stdout, ""
-    said = done.stderr.decode(errors="replace").strip().splitlines()
-    reason = next((each for each in said if "error" in each.lower()), said[-1] if said else "no reason given")
-    return b"", word(reason.rpartition("Verify error:")[2].rpartition(":")[2] or reason, 200)
+    said = done.stderr.decode(errors="replace")
+    found = _WHY.search(said)
+    return b"", word(found[1] or found[2] if found else "it cannot be read", 200)

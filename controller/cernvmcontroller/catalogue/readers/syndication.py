@@ -78,7 +78,8 @@ def _own(element: Any, prefix: str | None) -> Callable[[str], str]:
 def _entry(item: Any, url: str, prefix: str | None, number: int) -> Entry:
     own = _own(item, prefix)
     title = line(item.get("title"))
-    updated = word(item.get("updated") or item.get("published"))
+    # Looked for with `in`: feedparser answers for the one with the other, and warns.
+    updated = word(item.get("updated" if "updated" in item else "published"))
     enclosures = _enclosures(item, url, own)
     guid = word(item.get("id")) or word(item.get("uuid"))
     tags = item.get("tags") or [{}]
