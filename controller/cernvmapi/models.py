@@ -421,7 +421,7 @@ class Event(Sent, frozen=True, kw_only=True):
     id: int
     type: str
     """``machine.changed``, ``machine.deleted``, ``operation.changed``, ``host.changed``, ``volume.changed``,
-    ``volume.deleted``, ``appliance.changed``, …"""
+    ``volume.deleted``, ``appliance.changed``, ``feed.changed``, …"""
     subject: str
     owner: str | None = None
     at: datetime

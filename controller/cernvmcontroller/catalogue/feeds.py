@@ -99,7 +99,7 @@ class Feeds:
         id_ = request.id or new_id("f")
         row = FeedRow(
             id=id_,
-            title=request.title or httpx.URL(request.url).host,
+            title=request.title or httpx.URL(request.url).host[:255],
             url=request.url,
             interval=request.interval,
             allow_http=request.allow_http,

@@ -114,10 +114,11 @@ class Refresher:
     async def _changed(
         self, old: FeedRow, document: Document, validators: Validators, digest: str | None
     ) -> str:
+        said = [expiring(entry, document.expires) for entry in document.entries]
+        rows = await asyncio.to_thread(entries.prepared, old.id, said)
         async with self._write(old) as tx:
             row = await _same(tx, old)
-            said = [expiring(entry, document.expires) for entry in document.entries]
-            different = await entries.replace(tx, row.id, said)
+            different = await entries.replace(tx, row.id, rows)
             _went_well(row, validators)
             row.kind, row.description = document.kind, document.description
             row.expires, row.signer = document.expires, document.signer

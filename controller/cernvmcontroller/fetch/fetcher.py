@@ -198,6 +198,7 @@ class Fetcher:
             except (httpx.ConnectError, httpx.ConnectTimeout) as error:
                 refused = error
             else:
+                client.cookies.clear()  # by address they would go to other hosts on it
                 response.extensions["asked"] = str(target.url)
                 return response
         raise refused or httpx.ConnectError("no address")

@@ -28,6 +28,9 @@ _UNKNOWN = datetime(1970, 1, 1, tzinfo=UTC)
 _AT_ONCE = 500
 """Rows a statement: others get their turn in between."""
 
+Rows = dict[str, dict[str, Any]]
+"""Rows of entries, by their ids."""
+
 _KEYS = {
     "title": (FeedEntryRow.title_key, str),
     "updated": (FeedEntryRow.updated_key, datetime),
@@ -94,8 +97,13 @@ def _order(sort: str) -> Order:
     return Order(sort, column, FeedEntryRow.id, kind, descending=sort.startswith("-"))
 
 
-async def replace(tx: Transaction, feed: str, entries: Sequence[Entry]) -> int:
-    """Let a feed offer exactly these entries; what did not change is not touched.
+def prepared(feed: str, entries: Sequence[Entry]) -> Rows:
+    """Return the rows of what a feed offers, by their ids: made before a write, which others wait for."""
+    return {entry_id(feed, entry.guid): _values(feed, entry) for entry in entries}
+
+
+async def replace(tx: Transaction, feed: str, values: Rows) -> int:
+    """Let a feed offer exactly what is `prepared`; what did not change is not touched.
 
     Returns
     -------
@@ -104,7 +112,6 @@ async def replace(tx: Transaction, feed: str, entries: Sequence[Entry]) -> int:
     """
     query = select(FeedEntryRow.id, FeedEntryRow.digest).where(FeedEntryRow.feed == feed)
     known: dict[str, str] = dict((await tx.session.execute(query)).all())
-    values = {each["id"]: each for each in (_values(feed, entry) for entry in entries)}
     gone = [id_ for id_ in known if id_ not in values]
     new = [each for id_, each in values.items() if id_ not in known]
     different = [each for id_, each in values.items() if known.get(id_, each["digest"]) != each["digest"]]

@@ -112,7 +112,8 @@ async def test_a_name_that_changes_its_address_between_hops_is_checked_again(ser
         "http://127.1/", "http://0x7f.1/", "http://[::1]/", "http://[::ffff:127.0.0.1]/", "http://[::ffff:7f00:2]/",
         "http://169.254.169.254/latest/meta-data/", "http://[fd00:ec2::254]/", "http://[64:ff9b::7f00:1]/",
         "http://[2002:7f00:1::]/", "http://0/", "http://0.0.0.0/", "http://10.1.2.3/", "http://192.168.1.1/",
-        "http://100.64.0.1/", "http://224.0.0.1/", "http://\uff11\uff12\uff17.0.0.2/", "http://127.0.0.2./", "//127.0.0.2/",
+        "http://100.64.0.1/", "http://224.0.0.1/", "http://\uff11\uff12\uff17.0.0.2/", "http://127.0.0.2./",
+        "//127.0.0.2/",
         "http://user:secret@127.0.0.1/", "file:///etc/passwd", "gopher://127.0.0.1/", "http://127.0.0.1:25/",
         "http://[::1",
     ],
@@ -133,6 +134,13 @@ async def test_redirects_are_followed_to_an_end(server):
     server.redirect("/round", "/round")
     with pytest.raises(SourceFailed, match="more than 5 times"):
         await get(server, "/round")
+
+
+async def test_a_cookie_goes_nowhere(server):
+    server.page("/feed", status="302 Found", Location="/there", Set_Cookie="a=b")
+    server.page("/there", b"x")
+    await get(server)
+    assert ["cookie" in headers for _, headers in server.requests] == [False, False]
 
 
 async def test_too_much_is_not_read(server):

@@ -1,5 +1,6 @@
 """Which addresses are strangers', and which URLs may be asked: decided without a server."""
 
+import contextlib
 from ipaddress import ip_address
 
 import pytest
@@ -21,7 +22,8 @@ def test_strangers_are_public(address):
     [
         "0.0.0.0", "10.0.0.1", "100.64.0.1", "127.0.0.1", "127.255.255.255", "169.254.169.254", "172.16.0.1",
         "192.0.2.1", "192.168.0.1", "198.18.0.1", "224.0.0.1", "240.0.0.1", "255.255.255.255", "::", "::1",
-        "::7f00:1", "::ffff:10.0.0.1", "64:ff9b::a00:1", "64:ff9b:1::a00:1", "2002:a00:1::", "2001:0:4136:e378::",
+        "::7f00:1", "::ffff:10.0.0.1", "64:ff9b::a00:1", "64:ff9b:1::a00:1", "2002:a00:1::",
+        "2001:0:4136:e378::",
         "fc00::1", "fd00:ec2::254", "fe80::1", "ff02::1", "2001:db8::1",
     ],
 )  # fmt: skip
@@ -68,6 +70,14 @@ def test_urls_of_the_web_may_be_asked(url):
 def test_other_urls_may_not(url):
     with pytest.raises(SourceFailed):
         Policy().target(url, allow_http=False)
+
+
+@given(st.text(max_size=60), st.sampled_from(["", "https://", "http://", "https://["]))
+def test_whatever_is_written_is_a_url_or_refused(text, scheme):
+    with contextlib.suppress(SourceFailed):
+        target = Policy().target(scheme + text, allow_http=True)
+        assert target.host
+        assert target.url.scheme in {"http", "https"}
 
 
 def test_a_site_allows_names_addresses_and_networks():

@@ -31,7 +31,7 @@ async def add(store: Store, id_: str = "one", **more: Any) -> None:
 
 async def replace(store: Store, said: Sequence[Entry], feed: str = "one") -> int:
     async with store.write(ALICE, "feed.refresh", f"feed/{feed}") as tx:
-        return await entries.replace(tx, feed, said)
+        return await entries.replace(tx, feed, entries.prepared(feed, said))
 
 
 async def titles(store: Store, **query: Any) -> list[str]:
