@@ -24,7 +24,7 @@ from traitlets.config import Application, catch_config_error
 from cernvmapi.errors import CernVMError, Invalid
 from cernvmcontroller.catalogue import DEFAULT_FLAVORS, Catalogue, load_flavors, load_manifest
 from cernvmcontroller.commands import COMMANDS
-from cernvmcontroller.context import refuse_secrets
+from cernvmcontroller.context import refuse_oversize, refuse_secrets
 from cernvmcontroller.hypervisor import open_hypervisor
 from cernvmcontroller.hypervisor.interface import FilterSpec, NetworkSpec, PoolSpec
 from cernvmcontroller.inventory import HostSpec, Inventory, load_hosts
@@ -190,6 +190,11 @@ class CernVMController(Application):
         config=True
     )
     server_timeout = Float(240, help="Seconds until the notebook server answers.").tag(config=True)
+    reach_timeout = Float(
+        45,
+        help="Seconds until the notebook server that runs is reached from here, where the controller is on "
+        "the machines' network; 0 does not look for it.",
+    ).tag(config=True)
     agent_stop_timeout = Float(30, help="Seconds that the agent has to end the notebook server.").tag(
         config=True
     )
@@ -439,6 +444,7 @@ class CernVMController(Application):
         """
         try:
             refuse_secrets(self.context, "c.CernVMController.context")
+            refuse_oversize(self.context)
         except Invalid as error:
             raise StateError(error.detail) from None
         return Settings(
@@ -446,6 +452,7 @@ class CernVMController(Application):
             boot_timeout=self.boot_timeout,
             session_timeout=self.session_timeout,
             server_timeout=self.server_timeout,
+            reach_timeout=self.reach_timeout,
             agent_stop_timeout=self.agent_stop_timeout,
             shutdown_timeout=self.shutdown_timeout,
             poll_interval=self.poll_interval,
