@@ -9,7 +9,7 @@ import pytest
 from scripted import ALICE, SESSION, eventually
 
 from cernvmapi.errors import Conflict, HostUnreachable, HypervisorFailed, NoRoom
-from cernvmapi.models import OperationStatus, Power, Status
+from cernvmapi.models import OperationStatus, Power, Status, VolumeChange
 from cernvmcontroller.machines import agentlink, reach
 from cernvmcontroller.machines.agentlink import AgentLink
 from cernvmcontroller.machines.agentwire import LineReader
@@ -340,19 +340,39 @@ async def test_a_reboot_after_a_restart_gets_the_session_from_the_hub(lab):
     assert done.status == OperationStatus.SUCCEEDED, done
 
 
-async def test_a_home_whose_deletion_nobody_saw_end_is_given_to_nobody(lab):
+async def next_controller(lab, _home):
+    await lab.restart()
+
+
+async def host_answers_again(lab, _home):
+    lab.hypervisor.disconnect()
+    await eventually(lambda: not lab.engine.inventory.alive("host1"))
+    lab.hypervisor.reconnect()
+
+
+async def asked_for_anew(lab, home):
+    await lab.engine.volumes.delete(ALICE, home)
+
+
+@pytest.mark.parametrize("then", [next_controller, host_answers_again, asked_for_anew])
+async def test_a_home_whose_deletion_nobody_saw_end_is_given_to_nobody(lab, then):
     machine = await lab.started()
     await lab.engine.operations.wait((await lab.engine.machines.delete(ALICE, machine.id)).id, 10)
     lab.hypervisor.hang("delete_volume")
     with pytest.raises(HostUnreachable):
         await lab.engine.volumes.delete(ALICE, machine.home)
+    [operation] = (await lab.engine.operations.page(status=[OperationStatus.RUNNING])).items
+    assert (operation.action, operation.subject) == ("volume.delete", f"volume/{machine.home}")
     with pytest.raises(Conflict, match="is being deleted"):
         await lab.create()
+    with pytest.raises(Conflict, match="is being deleted"):
+        await lab.engine.volumes.change(ALICE, machine.home, VolumeChange(owner="bob"))
     lab.hypervisor.release("delete_volume")
-    # The next controller finishes it, and the user gets a new one.
-    await lab.restart()
-    await eventually(lambda: not any(name.startswith("home-") for name in lab.volumes()))
-    await lab.engine.reconciler.quiet()
+    # It is finished all the same, and the user gets a new one.
+    await then(lab, machine.home)
+    done = await lab.engine.operations.wait(operation.id, 10)
+    assert done.status == OperationStatus.SUCCEEDED, done
+    assert not any(name.startswith("home-") for name in lab.volumes())
     assert (await lab.started()).home != machine.home
 
 
