@@ -104,6 +104,41 @@ async def test_a_start_is_cancelled_while_the_server_is_looked_for(lab, knocks):
     assert not lab.host.domains
 
 
+@pytest.mark.parametrize(
+    ("step", "timeout", "guest", "session", "words"),
+    [
+        ("define", None, {}, SESSION, "did not answer within"),
+        ("agent", "boot_timeout", {"silent": True}, SESSION, "did not come up within 0.3 seconds"),
+        ("session", "session_timeout", {}, None, "which nobody sent within 0.3 seconds"),
+        ("ready", "server_timeout", {"slow": True}, SESSION, "did not answer within 0.3 seconds"),
+        ("reach", "reach_timeout", {}, SESSION, "does not reach it"),
+    ],
+)
+async def test_a_start_ends_in_time_in_every_phase(lab, knocks, step, timeout, guest, session, words):
+    knocks[0][:] = [Unreachable("nothing comes back")]
+    lab.template = guest
+    if timeout is None:
+        lab.hypervisor.hang(step)
+    else:
+        put(lab.settings, **{"reach_timeout": 10, timeout: 0.3})
+    machine = await lab.create()
+    operation = await lab.engine.machines.start(ALICE, machine.id, session)
+    done = await lab.engine.operations.wait(operation.id, 8)
+    assert words in done.error.detail
+    machine = await lab.engine.machines.get(machine.id)
+    assert (machine.status, machine.power) == (Status.FAILED, Power.OFF)
+    assert not lab.host.domains
+    assert {name.partition("-")[0] for name in lab.volumes()} <= {"base", "home"}
+    # And nothing of it is in the way of the next start.
+    if timeout is None:
+        lab.hypervisor.release(step)
+    knocks[0][:] = [None]
+    lab.guest(machine.uuid).__dict__.update(silent=False, slow=False, state="waiting", session=None)
+    operation = await lab.engine.machines.start(ALICE, machine.id, SESSION)
+    done = await lab.engine.operations.wait(operation.id, 8)
+    assert done.status == OperationStatus.SUCCEEDED, done
+
+
 # --- agents that talk too much, or do not listen ---
 
 
