@@ -30,7 +30,7 @@ lint:  ## format, style and types
 	@$(PYTHON) -m deployment.bootstrap lint
 	@exec $(VENV) -m pre_commit run --all-files
 
-audit:  ## known flaws of the pinned packages; needs the registries' advisories
+audit:  ## known flaws of the pinned packages, as far as the registries can say
 	@$(PYTHON) -m deployment.bootstrap lint
 	@exec $(VENV) -m deployment.audit
 
