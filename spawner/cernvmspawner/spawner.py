@@ -79,8 +79,8 @@ class CernVMSpawner(ChoosingSpawner, EquippingSpawner, Spawner):  # type: ignore
         if patience < longest:
             self.log.warning(
                 "start_timeout is %g seconds, and the controller takes up to %g to say why a machine does "
-                "not start: set c.Spawner.start_timeout to at least %g, or lower the controller's boot_timeout, "
-                "session_timeout and server_timeout.",
+                "not start: set c.Spawner.start_timeout to at least %g, or lower the controller's "
+                "boot_timeout, session_timeout and server_timeout.",
                 self.start_timeout,
                 longest,
                 longest + LAST_WORDS,
