@@ -30,7 +30,7 @@ CONFIGS = {"HUB_CONFIG": "jupyterhub_config.py", "CONTROLLER_CONFIG": "controlle
 LAST_PORT = 65535 - 4
 """The highest PORT: four more follow it."""
 
-LARGEST, SMALLEST = 16, 28
+LARGEST, SMALLEST = 16, 27
 """Prefix lengths of a SUBNET."""
 
 ORIGIN = re.compile(r"https?://[a-z0-9-]+(\.[a-z0-9-]+)*(:[0-9]{1,5})?")

@@ -12,7 +12,6 @@ import signal
 import sys
 from contextlib import AsyncExitStack
 from importlib.metadata import version
-from ipaddress import IPv4Network
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 from urllib.parse import urlsplit
@@ -26,8 +25,8 @@ from cernvmcontroller.catalogue import DEFAULT_FLAVORS, Catalogue, load_flavors,
 from cernvmcontroller.commands import COMMANDS
 from cernvmcontroller.context import refuse_oversize, refuse_secrets
 from cernvmcontroller.hypervisor import open_hypervisor
-from cernvmcontroller.hypervisor.interface import FilterSpec, NetworkSpec, PoolSpec
-from cernvmcontroller.inventory import HostSpec, Inventory, load_hosts
+from cernvmcontroller.hypervisor.interface import FilterSpec, PoolSpec
+from cernvmcontroller.inventory import HostSpec, Inventory, load_hosts, machines_network
 from cernvmcontroller.inventory.localaddresses import is_ours, local_addresses
 from cernvmcontroller.machines.engine import Engine
 from cernvmcontroller.machines.settings import Settings
@@ -56,7 +55,6 @@ if TYPE_CHECKING:
 
 log = logger(__name__)
 
-_LARGEST_NETWORK = 4000
 _BIND_RETRY = 0.5
 
 
@@ -87,7 +85,7 @@ class CernVMController(Application):
         "cernvmhub",
         help="Begins the name of everything that the hub makes on hosts (machines, pool, network, "
         "filter), so that "
-        "several installations can share a host.",
+        "several installations can share a host: up to 12 lower-case letters and digits, a letter first.",
     ).tag(config=True)
 
     # --- listening ---
@@ -134,7 +132,9 @@ class CernVMController(Application):
         help="Folder of the storage pool on each host. Default: `/var/lib/libvirt/<hub_name>`."
     ).tag(config=True)
     subnet = Unicode(
-        "10.80.0.0/20", help="Addresses of the machines' network; the host has the first one."
+        "10.80.0.0/20",
+        help="Addresses of the machines' network; the host has the first one. A network takes at most 4,000 "
+        "machines: of a subnet larger than a /20 the rest stays unused.",
     ).tag(config=True)
     bridge = Unicode(help="Name of its bridge device. Default: `<hub_name>-br`.").tag(config=True)
     hub_port = Integer(
@@ -419,17 +419,15 @@ class CernVMController(Application):
 
     def host_specs(self) -> list[HostSpec]:
         """Return the hosts with what shall exist on them."""
-        subnet = IPv4Network(self.subnet)
-        room = subnet.num_addresses - NetworkSpec.RESERVED - 1
-        network = NetworkSpec(self.hub_name, self.bridge, subnet, hosts=min(_LARGEST_NETWORK, room))
+        network = machines_network(self.hub_name, self.bridge, self.subnet)
         gateway = str(network.gateway)
         ports = {self.hub_port, *(port for address, port in self.machine_bind if address == gateway)}
         filter_ = FilterSpec(
             name=self.hub_name,
             gateway=gateway,
             host_ports=tuple(sorted(ports)),
-            blocked=local_addresses(subnet) if self.blocked is None else tuple(self.blocked),
-            subnet=str(subnet),
+            blocked=local_addresses(network.cidr) if self.blocked is None else tuple(self.blocked),
+            subnet=str(network.cidr),
         )
         pool = PoolSpec(self.hub_name, self.pool_path)
         return load_hosts(self.hosts, pool=pool, network=network, filter_=filter_)

@@ -45,6 +45,7 @@ def test_the_deployment_needs_five_ports_in_a_row(tmp_path: Path) -> None:
         ("SUBNET", "10.80.0.1/20"),
         ("SUBNET", "8.8.0.0/16"),
         ("SUBNET", "10.0.0.0/8"),
+        ("SUBNET", "10.80.0.0/28"),
         ("SUBNET", "ten"),
         ("SUBDOMAIN_HOST", "hub.example.org"),
         ("SUBDOMAIN_HOST", "https://hub.example.org/hub"),
