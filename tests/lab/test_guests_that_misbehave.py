@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import shutil
 import subprocess
 import sys
+import tempfile
 import time
-from contextlib import AsyncExitStack, contextmanager, suppress
+from contextlib import AsyncExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -171,7 +174,7 @@ async def test_a_start_is_cancelled_in_every_phase_and_nothing_is_left(program):
 
 
 @contextmanager
-def small(folder: Path, size: str) -> Iterator[None]:
+def memory(folder: Path, size: str) -> Iterator[None]:
     folder.mkdir()
     subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size},mode=0711", HUB, folder], check=True)
     try:
@@ -180,20 +183,21 @@ def small(folder: Path, size: str) -> Iterator[None]:
         subprocess.run(["umount", "-l", folder], check=True)
 
 
-def shrink(folder: Path) -> None:
-    subprocess.run(["mount", "-o", "remount,size=4m", folder], check=True)
+def resize(folder: Path, size: str) -> None:
+    subprocess.run(["mount", "-o", f"remount,size={size}", folder], check=True)
 
 
 @pytest.fixture
-def pool(program, tmp_path) -> Iterator[Path]:
+def pool(program) -> Iterator[Path]:
     """Give the program a pool of its own memory, which can be full."""
-    for folder in (tmp_path, *tmp_path.parents):
-        if folder.is_relative_to("/tmp/") and folder != Path("/tmp"):
-            folder.chmod(folder.stat().st_mode | 0o011)
-    place = tmp_path / "pool"
-    with small(place, "512m"):
+    # Not pytest's: others must get to it, and the next run of pytest closes those.
+    folder = Path(tempfile.mkdtemp(prefix="cernvmhub-pool-"))
+    folder.chmod(0o711)
+    place = folder / "pool"
+    with memory(place, "2g"):
         program.pool_path = str(place)
         yield place
+    shutil.rmtree(folder)
 
 
 async def test_a_pool_that_is_full_in_the_middle_of_a_copy_has_room_again(program, options, pool):
@@ -202,7 +206,7 @@ async def test_a_pool_that_is_full_in_the_middle_of_a_copy_has_room_again(progra
         # There is room when the machine is placed, and none any more when its base comes.
         request = MachineCreate(server_name="", notebook=True, home=True)
         machine, _ = await engine.machines.create(ALICE, request, "alice")
-        shrink(pool)
+        resize(pool, "4m")
         operation = await engine.machines.start(ALICE, machine.id, Session())
         operation = await engine.operations.wait(operation.id, 60)
         assert operation.error is not None
@@ -213,15 +217,6 @@ async def test_a_pool_that_is_full_in_the_middle_of_a_copy_has_room_again(progra
     await Clean(**options, pool_path=str(pool)).run()
 
 
-def fill(pool: Path) -> Path:
-    """Take all the room that a pool has, also from a guest that writes into it; return what takes it."""
-    filler = pool / "filler"
-    with filler.open("wb", buffering=0) as file, suppress(OSError):
-        while True:
-            file.write(bytes(64 * 1024))
-    return filler
-
-
 async def test_a_machine_goes_on_when_its_full_pool_has_room_again(program, options, pool):
     program.poll_interval = 1
     async with AsyncExitStack() as stack:
@@ -229,13 +224,14 @@ async def test_a_machine_goes_on_when_its_full_pool_has_room_again(program, opti
         machine, operation = await attempt(engine, "tiny-writes")
         assert operation.status == OperationStatus.SUCCEEDED, (operation, machine.console_tail)
         news = engine.events.subscribe(types={"machine.changed"})
-        filler = fill(pool)
+        taken = os.statvfs(pool)
+        resize(pool, str((taken.f_blocks - taken.f_bfree) * taken.f_frsize + 1024 * 1024))
         async with asyncio.timeout(60):
             while (found := await engine.machines.get(machine.id)).error is None:
                 await anext(news)
         assert (found.status, found.power) == (Status.RUNNING, Power.PAUSED)
         assert "its storage is full or failed" in found.error.detail
-        filler.unlink()
+        resize(pool, "2g")
         async with asyncio.timeout(60):
             while (found := await engine.machines.get(machine.id)).error is not None:
                 await anext(news)
