@@ -25,6 +25,7 @@ from cernvmcontroller.catalogue import DEFAULT_FLAVORS, Catalogue, load_flavors,
 from cernvmcontroller.commands import COMMANDS
 from cernvmcontroller.context import refuse_oversize, refuse_secrets
 from cernvmcontroller.hypervisor import open_hypervisor
+from cernvmcontroller.hypervisor.bandwidth import Bandwidth
 from cernvmcontroller.hypervisor.interface import FilterSpec, PoolSpec
 from cernvmcontroller.inventory import HostSpec, Inventory, load_hosts, machines_network
 from cernvmcontroller.inventory.localaddresses import is_ours, local_addresses
@@ -146,6 +147,18 @@ class CernVMController(Application):
         allow_none=True,
         help="Addresses and networks that machines must not reach. Default: this machine's own "
         "other addresses.",
+    ).tag(config=True)
+    send_limit_mib = Integer(
+        0,
+        min=0,
+        help="What one machine may send, in MiB a second; 0 is no limit. It counts from a machine's next "
+        "start on. The hosts' kernels need `act_police`.",
+    ).tag(config=True)
+    receive_limit_mib = Integer(
+        0,
+        min=0,
+        help="What one machine may receive, in MiB a second; 0 is no limit. It counts from a machine's next "
+        "start on. The hosts' kernels need `sch_htb` and `sch_sfq`.",
     ).tag(config=True)
     slots = Integer(8, help="How many machines are made on a host at the same time.").tag(config=True)
     probe_image = Unicode(
@@ -430,7 +443,8 @@ class CernVMController(Application):
             subnet=str(network.cidr),
         )
         pool = PoolSpec(self.hub_name, self.pool_path)
-        return load_hosts(self.hosts, pool=pool, network=network, filter_=filter_)
+        bandwidth = Bandwidth(self.send_limit_mib, self.receive_limit_mib)
+        return load_hosts(self.hosts, pool=pool, network=network, filter_=filter_, bandwidth=bandwidth)
 
     def settings(self) -> Settings:
         """Return what the engine is told.

@@ -7,10 +7,12 @@ import inspect
 import math
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 from jupyterhub.spawner import Spawner
 from jupyterhub.utils import fmt_ip_url
 from tornado.web import HTTPError
+from traitlets import validate
 
 from cernvmapi import requestid
 from cernvmapi.errors import CernVMError, Conflict, ControllerUnreachable, StartFailed
@@ -42,6 +44,20 @@ class CernVMSpawner(ChoosingSpawner, EquippingSpawner, Spawner):  # type: ignore
         self._revision = 0
         self._placed = asyncio.Event()
         self._obtaining: asyncio.Task[Machine] | None = None
+
+    @validate("oauth_client_id")
+    def _unmistakable_client(self, proposal: Any) -> str:
+        """Return an id that no other server has.
+
+        JupyterHub puts a hyphen between user and server name. It would be one id for the server x-y of alice,
+        y of alice-x and that of alice-x-y, and only the first of them could start. It quotes names, and a
+        quoted name has no ``!``; a cookie's name, which this becomes, may have one.
+        """
+        given: str = proposal.value
+        ending = f"-{quote(self.name)}"
+        if self.name and given.endswith(ending):
+            return f"{given.removesuffix(ending)}!{quote(self.name)}"
+        return given
 
     async def start(self) -> str:
         """Start the machine with its notebook server and return where that is."""

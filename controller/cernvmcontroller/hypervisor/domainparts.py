@@ -15,6 +15,7 @@ from cernvmcontroller.hypervisor.elements import E
 if TYPE_CHECKING:
     from lxml.etree import _Element
 
+    from cernvmcontroller.hypervisor.bandwidth import Bandwidth
     from cernvmcontroller.hypervisor.interface import Format, VolumeRef
 
 _PREFIX = {"virtio": "vd", "scsi": "sd", "sata": "sd", "usb": "sd", "ide": "hd"}
@@ -101,7 +102,14 @@ def cdrom(path: str, target: str, bus: str) -> _Element:
 
 
 def interface(
-    *, network: str, mac: str, model: str, address: str, filter_name: str, queues: int | None
+    *,
+    network: str,
+    mac: str,
+    model: str,
+    address: str,
+    filter_name: str,
+    queues: int | None,
+    bandwidth: Bandwidth,
 ) -> _Element:
     """Return the network interface: filtered to its one address, and isolated from its neighbours."""
     node = E.interface(
@@ -119,6 +127,8 @@ def interface(
     )
     if queues is not None:
         node.insert(3, E.driver(queues=str(queues)))
+    if len(limits := bandwidth.element()):
+        node.append(limits)
     return node
 
 

@@ -86,6 +86,7 @@ def _devices(spec: DomainSpec) -> _Element:
             address=spec.address,
             filter_name=spec.filter,
             queues=_queues(spec),
+            bandwidth=spec.bandwidth,
         )
     )
     devices.extend(parts.serial_console())

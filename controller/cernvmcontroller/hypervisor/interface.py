@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Literal, Protocol
 
 from cernvmapi.errors import HypervisorFailed, Invalid
 from cernvmapi.models import Hardware, Power
+from cernvmcontroller.hypervisor.bandwidth import UNLIMITED, Bandwidth
 
 if TYPE_CHECKING:
     from ipaddress import IPv4Address, IPv4Network
@@ -238,6 +239,7 @@ class DomainSpec:
     layer: str | None = None
     """Path of the read-only layer image."""
     vsock: bool = False
+    bandwidth: Bandwidth = UNLIMITED
 
 
 # --- what happens ---

@@ -12,6 +12,7 @@ from msgspec import Meta
 
 from cernvmapi.errors import Invalid
 from cernvmapi.models import Level, Slug
+from cernvmcontroller.hypervisor.bandwidth import UNLIMITED, Bandwidth
 from cernvmcontroller.hypervisor.interface import FilterSpec, NetworkSpec, PoolSpec
 from cernvmcontroller.hypervisor.refusal import shown
 
@@ -55,6 +56,8 @@ class HostSpec:
     """``auto``: probed; ``kvm`` or ``qemu``: known by who configured it."""
     maintenance: bool = False
     labels: dict[str, str] = field(default_factory=dict)
+    bandwidth: Bandwidth = UNLIMITED
+    """Of each machine on it; one that runs has it from its next start on."""
 
     @property
     def shown_uri(self) -> str:
@@ -100,7 +103,12 @@ def machines_network(hub_name: str, bridge: str, subnet: str) -> NetworkSpec:
 
 
 def load_hosts(
-    entries: Sequence[Mapping[str, Any]], *, pool: PoolSpec, network: NetworkSpec, filter_: FilterSpec
+    entries: Sequence[Mapping[str, Any]],
+    *,
+    pool: PoolSpec,
+    network: NetworkSpec,
+    filter_: FilterSpec,
+    bandwidth: Bandwidth = UNLIMITED,
 ) -> list[HostSpec]:
     """Return the configured hosts.
 
@@ -111,6 +119,8 @@ def load_hosts(
         ``shared``, ``acceleration``, ``maintenance``, ``labels``.
     pool, network, filter_
         What exists on a host that says nothing else.
+    bandwidth
+        Of each machine.
 
     Raises
     ------
@@ -138,6 +148,7 @@ def load_hosts(
             acceleration=entry.acceleration,
             maintenance=entry.maintenance,
             labels=entry.labels,
+            bandwidth=bandwidth,
         )
         if spec.name in hosts:
             raise Invalid(f"Two hosts have the name {spec.name}; give each its own.")

@@ -190,6 +190,7 @@ class Start:
             seed=self.seed.path if self.seed else None,
             home=VolumeRef(self.home.path) if self.home else None,
             layer=self.layer.path if self.layer else None,
+            bandwidth=self.host.spec.bandwidth,
         )
         await self.hypervisor.define(build(spec))
 

@@ -6,8 +6,10 @@ import stat
 from contextlib import AsyncExitStack
 
 import pytest
+from traitlets import TraitError
 
 from cernvmcontroller.app import CernVMController, main
+from cernvmcontroller.hypervisor.bandwidth import Bandwidth
 from cernvmcontroller.hypervisor.fake import FakeHypervisor
 from cernvmcontroller.hypervisor.fakehost import FakeHost
 from cernvmcontroller.hypervisor.interface import FilterSpec, PoolSpec
@@ -144,6 +146,14 @@ def test_machines_reach_hub_and_controller_and_no_other_port(tmp_path):
     assert spec.filter == FilterSpec("cernvmhub", "10.80.0.1", (9002, 9004), ("192.0.2.1",), "10.80.0.0/20")
     assert spec.pool == PoolSpec("cernvmhub", "/var/lib/libvirt/cernvmhub")
     assert (spec.network.bridge, spec.network.hosts) == ("cernvmhub-br", 4000)
+
+
+def test_what_a_machine_may_send_and_receive_is_unlimited_unless_a_site_says_so(tmp_path):
+    assert app(tmp_path).host_specs()[0].bandwidth == Bandwidth()
+    limited = app(tmp_path, send_limit_mib=50, receive_limit_mib=100)
+    assert limited.host_specs()[0].bandwidth == Bandwidth(send=50, receive=100)
+    with pytest.raises(TraitError):
+        app(tmp_path, send_limit_mib=-1)
 
 
 def test_credentials_in_a_uri_are_not_shown(tmp_path):

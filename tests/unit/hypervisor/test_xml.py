@@ -14,6 +14,7 @@ from lxml import etree
 from cernvmapi.errors import Invalid
 from cernvmapi.models import Hardware
 from cernvmcontroller.hypervisor import domainxml, filterxml, metadata, networkxml, storagexml
+from cernvmcontroller.hypervisor.bandwidth import Bandwidth
 from cernvmcontroller.hypervisor.interface import (
     DomainSpec,
     FilterSpec,
@@ -66,6 +67,7 @@ GOLDENS = {
             domain_type="kvm",
             hardware=Hardware(firmware="uefi", disk_bus="scsi", seed_bus="sata"),
             vsock=True,
+            bandwidth=Bandwidth(send=50, receive=100),
         )
     ),
     "network": networkxml.build(replace(NETWORK, hosts=3)),
@@ -97,6 +99,18 @@ def test_every_image_chain_is_written_out_to_its_end() -> None:
         driver = disk.find("driver")
         assert driver is not None
         assert driver.get("type") in {"qcow2", "raw"}
+
+
+def test_an_interface_is_limited_only_where_the_site_says_so() -> None:
+    limits = {
+        Bandwidth(): None,
+        Bandwidth(send=2): [("outbound", "2048")],
+        Bandwidth(receive=3): [("inbound", "3072")],
+    }
+    for bandwidth, expected in limits.items():
+        node = devices(replace(MACHINE, bandwidth=bandwidth)).find("interface/bandwidth")
+        found = None if node is None else [(str(limit.tag), limit.get("average")) for limit in node]
+        assert found == expected
 
 
 def test_a_chain_of_two_images() -> None:

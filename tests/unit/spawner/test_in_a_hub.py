@@ -10,6 +10,7 @@ import signal
 import socket
 import ssl
 import sys
+import unicodedata
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,6 +21,8 @@ import pytest
 from deployment import credentials
 from deployment.settings import ROOT, Settings
 from lxml import html
+from msgspec.structs import replace
+from tests.unit.spawner.controller_standin import StandIn
 from tests.unit.spawner.standin_offer import TOKEN
 from traitlets.config import PyFileConfigLoader
 
@@ -391,6 +394,62 @@ async def test_a_user_created_again_does_not_get_the_old_home_though_the_control
     said = refused.text if refused.status_code >= 400 else (await hub.events(f"{path}/server"))[-1]["message"]
     assert "of another account" in said
     assert controller.volumes[home.id].owner_id == home.owner_id
+
+
+ALIKE = [
+    ("al-ice", ""), ("al.ice", ""), ("al_ice", ""), ("al ice", ""), ("alice", ""), ("al--ice", ""),
+    ("alice", "x"), ("alice", "x-y"), ("alice-x", "y"), ("alice-x-y", ""), ("alice--x", ""),
+    (unicodedata.normalize("NFC", "ursulä"), ""), (unicodedata.normalize("NFD", "ursulä"), ""),
+    ("陳大文", ""), ("محمد", ""), ("ж" * 200, ""), ("ж" * 199 + "з", ""),
+]  # fmt: skip
+"""Users and servers of which a slug, a title or a file name might not tell one from another."""
+
+
+async def test_users_and_servers_that_look_alike_each_have_a_machine_of_their_own(
+    hub: Hub, controller: StandIn
+) -> None:
+    paths = [f"/users/{quote(user)}/" + (f"servers/{name}" if name else "server") for user, name in ALIKE]
+    for path in paths:
+        await hub.start_server(path)
+    for path in paths:
+        assert (await hub.events(path))[-1]["ready"], (path, hub.log())
+    machines = list(controller.machines.values())
+    assert sorted((one.owner, one.server_name) for one in machines) == sorted(ALIKE)
+    assert len({one.home for one in machines}) == len(ALIKE)
+    accounts = {(one.owner, one.owner_id) for one in controller.volumes.values()}
+    assert len(accounts) == len({user for user, _name in ALIKE}), (
+        "one account each, and the same for all servers"
+    )
+    for machine in machines:
+        (session,) = controller.sessions[machine.id]
+        assert session.env["JUPYTERHUB_USER"] == machine.owner
+        assert session.env["JUPYTERHUB_SERVER_NAME"] == machine.server_name
+    prefixes = {controller.sessions[one.id][0].env["JUPYTERHUB_SERVICE_PREFIX"] for one in machines}
+    assert len(prefixes) == len(ALIKE)
+
+
+async def test_a_renamed_user_is_the_same_account_and_the_next_of_the_old_name_is_another(
+    hub: Hub, controller: StandIn
+) -> None:
+    async def account_of(name: str) -> tuple[str | None, str | None]:
+        await hub.start_server(f"/users/{name}/server")
+        await hub.until(lambda: _ready(hub, name))
+        asked = controller.requested[-1]
+        await hub.call("DELETE", f"/users/{name}/server")
+        await controller.until(lambda: not controller.machines)
+        await hub.until(lambda: _gone(hub, name))
+        (home,) = [one for one in controller.volumes.values() if one.owner_id == asked.owner_id]
+        return asked.owner_id, home.id
+
+    first, home = await account_of("alice")
+    renamed = await hub.call("PATCH", "/users/alice", name="alicia")
+    assert renamed.is_success, renamed.text
+    # The controller hands the home over to the new name: it goes by the account.
+    controller.volumes[home] = replace(controller.volumes[home], owner="alicia")
+    assert await account_of("alicia") == (first, home)
+    second, other_home = await account_of("alice")
+    assert second != first
+    assert other_home != home
 
 
 @pytest.fixture

@@ -20,7 +20,7 @@ from traitlets.config import PyFileConfigLoader
 from cernvmapi.models import API_PREFIX
 from cernvmcontroller.web.server import Listeners
 from cernvmcontroller.web.services import make_services
-from cernvmcontroller.web.tls import mutual_context
+from cernvmcontroller.web.tls import ensure_certificate, mutual_context
 from cernvmspawner.watcher import close_all
 
 if TYPE_CHECKING:
@@ -42,6 +42,7 @@ class Site:
         self.api_port = free_port()
         """Of the proxy, where there is one."""
         self.url = f"http://127.0.0.1:{self.port}{API_PREFIX}"
+        self.listeners: Listeners | None = None
 
     def controller(self, token: str) -> httpx.AsyncClient:
         return self.client(self.url, token)
@@ -65,6 +66,14 @@ class Site:
         assert (await self.hub.events(f"/users/{user}/server"))[-1]["ready"], self.hub.log()
         (started,) = [one for one in self.machines.machines.values() if one.owner == user]
         return self.machines.sessions[started.id][-1].env["JUPYTERHUB_API_TOKEN"]
+
+    def listen_for_machines(self, folder: Path) -> int:
+        """Open the controller's door for machines, with a certificate of its own; return its port."""
+        assert self.listeners is not None
+        names = ["127.0.0.1"]
+        return self.listeners.listen_with_own_tls(
+            [("127.0.0.1", 0)], ensure_certificate(folder, names), names
+        )[0]
 
     def pair(self, name: str) -> certificates.Pair:
         """Return the files of a certificate that the hub's authorities signed (``internal_ssl``)."""
@@ -99,14 +108,13 @@ async def open_site(
             engine.volumes.put(f"v-{owner}", owner)
         site = Site(hub, machines, engine, settings)
         _configure(site, with_proxy=with_proxy)
-        listeners: Listeners | None = None
         try:
             await hub.start()
-            listeners = _listen(site)
+            site.listeners = _listen(site)
             yield site
         finally:
-            if listeners:
-                await listeners.close()
+            if site.listeners:
+                await site.listeners.close()
             await hub.close()
             await close_all()
 
@@ -127,6 +135,8 @@ def _configure(site: Site, *, with_proxy: bool) -> None:
         ],
         "hub": {
             "custom_scopes": dict(config.JupyterHub.custom_scopes),
+            # As in the real configuration: in the authorities' register are paths.
+            "internal_certs_location": str(site.hub.folder / "internal-ssl"),
             "subdomain_host": config.JupyterHub.subdomain_host,
         },
     }

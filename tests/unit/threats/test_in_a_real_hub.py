@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
+import httpx
 import pytest
 
 if TYPE_CHECKING:
-    import httpx
     from tests.unit.threats.site import Site
 
 DEADLINE = 60
@@ -123,3 +123,25 @@ async def test_a_visitor_of_a_shared_server_does_not_get_its_owners_machines(sit
     async with site.controller(visitors) as http:
         assert {one["owner"] for one in (await http.get("/machines")).json()["items"]} == {"bob"}
         assert (await http.post("/machines/m-alice/poweroff")).status_code == 404
+
+
+@pytest.mark.parametrize("site", [{"spawner": REAL_SERVER, "with_proxy": True}], indirect=True)
+async def test_a_log_in_at_one_server_is_none_at_another_whose_name_looks_alike(site: Site) -> None:
+    site.machines.real_servers = True
+    servers = {"/users/alice/servers/x-y": "/user/alice/x-y", "/users/alice-x/servers/y": "/user/alice-x/y"}
+    for api in servers:
+        await site.hub.start_server(api)
+        assert (await site.hub.events(api))[-1]["ready"], site.hub.log()
+    origin = f"http://127.0.0.1:{site.hub.settings['public_port']}"
+    async with httpx.AsyncClient(trust_env=False, follow_redirects=True, timeout=30) as person:
+        login = await person.get(f"{origin}/hub/login")
+        form = {"username": "alice", "password": "x", "_xsrf": person.cookies["_xsrf"]}
+        assert (
+            await person.post(f"{origin}/hub/login", data=form, follow_redirects=False)
+        ).status_code == 302
+        assert login.status_code == 200
+        page = await person.get(f"{origin}/user/alice/x-y/lab")
+        assert (page.status_code, page.url.path) == (200, "/user/alice/x-y/lab")
+        assert "jupyterhub-user-alice!x-y" in person.cookies
+        others = await person.get(f"{origin}/user/alice-x/y/api/contents")
+        assert others.status_code in {403, 404}, others.text

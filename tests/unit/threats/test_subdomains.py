@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 import pytest
+from deployment.supervision import serves
 from playwright.async_api import BrowserContext, Page, async_playwright
 from tests.unit.spawner.test_options_in_a_browser import QUIET
 
@@ -70,6 +72,10 @@ async def page_of_bob(site: Site, alice: BrowserContext) -> Page:
 async def test_hub_controller_and_each_server_have_a_host_of_their_own(
     site: Site, alice: BrowserContext
 ) -> None:
+    # `make run` asks the proxy itself whether all are ready.
+    health = f"http://127.0.0.1:{site.hub.settings['public_port']}{API_PREFIX}/health"
+    assert await asyncio.to_thread(serves, health, site.settings.service_host)
+    assert not await asyncio.to_thread(serves, health, site.settings.url)
     await site.notebook_token("alice")
     page = await alice.new_page()
     await page.goto(f"{site.settings.url}user/alice/lab")

@@ -1,0 +1,155 @@
+"""What a machine's certificate opens, in a hub with `internal_ssl`: nothing that its token does not."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from typing import TYPE_CHECKING
+
+import httpx
+import pytest
+from tests.unit.web import proxy
+from tests.unit.web.fakehub import HUB_TOKEN
+
+from cernvmapi.models import API_PREFIX
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from deployment.certificates import Pair
+    from tests.unit.threats.site import Site
+
+pytestmark = pytest.mark.parametrize(
+    "site", [{"internal_ssl": True, "with_proxy": True}], indirect=True, ids=["internal_ssl"]
+)
+
+
+class Machine:
+    """What somebody finds who is root in a machine: its certificate, its token, and where others are."""
+
+    def __init__(self, site: Site, owner: str, token: str, folder: Path) -> None:
+        self.site, self.token, self.owner = site, token, owner
+        (running,) = [one for one in site.machines.machines.values() if one.owner == owner]
+        self.address = running.address or ""
+        session = site.machines.sessions[running.id][-1]
+        contents = {one.path: one.content for one in session.files}
+        self.certificate, self.key = folder / f"{owner}.crt", folder / f"{owner}.key"
+        self.certificate.write_text(contents[session.env["JUPYTERHUB_SSL_CERTFILE"]])
+        self.key.write_text(contents[session.env["JUPYTERHUB_SSL_KEYFILE"]])
+
+    @property
+    def server(self) -> str:
+        return f"https://{self.address}:{self.site.hub.settings['spawner']['port']}"  # type: ignore[index]
+
+    def context(self) -> ssl.SSLContext:
+        """Return a context that shows this machine's certificate and asks nobody for theirs."""
+        made = ssl.create_default_context()
+        made.check_hostname, made.verify_mode = False, ssl.CERT_NONE
+        made.load_cert_chain(self.certificate, self.key)
+        return made
+
+    def http(self, token: str = "", scheme: str = "Bearer") -> httpx.AsyncClient:
+        headers = {"Authorization": f"{scheme} {token}"} if token else {}
+        return httpx.AsyncClient(verify=self.context(), headers=headers, trust_env=False, timeout=20)
+
+
+def as_the(pair: Pair) -> ssl.SSLContext:
+    """Return the context of a component of the hub."""
+    made = ssl.create_default_context(cafile=str(pair.trust))
+    made.load_cert_chain(pair.certificate, pair.key)
+    return made
+
+
+@pytest.fixture
+async def machines(site: Site, tmp_path: Path) -> tuple[Machine, Machine]:
+    """Alice's and Bob's, running."""
+    folder = tmp_path / "inside"
+    folder.mkdir()
+    alice, bob = [
+        Machine(site, owner, await site.notebook_token(owner), folder) for owner in ("alice", "bob")
+    ]
+    return alice, bob
+
+
+async def test_it_gives_no_orders_to_the_proxy(site: Site, machines: tuple[Machine, Machine]) -> None:
+    """JupyterHub lets the proxy trust what signs notebooks: it is the proxy's own token that counts."""
+    routes = f"https://127.0.0.1:{site.api_port}/api/routes"
+    mine = {"target": machines[0].server}
+    for token in ("", machines[0].token):
+        async with machines[0].http(token, "token") as http:
+            assert (await http.get(routes)).status_code == 403
+            assert (await http.post(f"{routes}/user/bob", json=mine)).status_code == 403
+            assert (await http.delete(f"{routes}/user/bob")).status_code == 403
+    async with httpx.AsyncClient(verify=False, trust_env=False) as stranger:
+        with pytest.raises((httpx.TransportError, ssl.SSLError)):
+            await stranger.get(routes, headers={"Authorization": f"token {proxy.TOKEN}"})
+    hub = as_the(site.pair("hub-internal"))
+    async with httpx.AsyncClient(verify=hub, trust_env=False) as http:
+        known = await http.get(routes, headers={"Authorization": f"token {proxy.TOKEN}"})
+        assert known.json()["/user/bob"]["target"] == machines[1].server
+
+
+async def test_at_the_hub_it_is_nobody_and_its_token_decides(
+    site: Site, machines: tuple[Machine, Machine]
+) -> None:
+    hub = f"https://127.0.0.1:{site.hub.port}/hub/api"
+    async with machines[0].http() as http:
+        for path in ("user", "users", "users/alice", "users/bob", "proxy", "services"):
+            assert (await http.get(f"{hub}/{path}")).status_code == 403, path
+    async with machines[0].http(machines[0].token) as http:
+        assert (await http.get(f"{hub}/user")).json()["name"] == "alice"
+        assert (await http.delete(f"{hub}/users/bob/server")).status_code in {403, 404}
+        assert (await http.get(f"{hub}/users/bob")).status_code in {403, 404}
+        assert (await http.post(f"{hub}/shutdown")).status_code == 403
+    async with machines[0].http(machines[1].token) as http:
+        # A token goes with whoever has it: it is not in reach of another machine.
+        assert (await http.get(f"{hub}/user")).json()["name"] == "bob"
+
+
+async def test_at_the_controllers_door_for_the_proxy_it_is_refused(
+    site: Site, machines: tuple[Machine, Machine]
+) -> None:
+    door = f"https://127.0.0.1:{site.port}{API_PREFIX}"
+    for token in (machines[0].token, HUB_TOKEN):
+        async with machines[0].http(token) as http:
+            with pytest.raises(httpx.TransportError):
+                await http.get(f"{door}/machines", headers={"X-Forwarded-For": "127.0.0.1"})
+    client = as_the(site.pair("proxy-client"))
+    async with httpx.AsyncClient(verify=client, trust_env=False) as http:
+        assert (await http.get(f"{door}/machines")).status_code == 401, "the proxy is nobody by itself"
+
+
+async def test_at_the_controllers_door_for_machines_it_says_nothing_and_its_token_decides(
+    site: Site, machines: tuple[Machine, Machine], tmp_path: Path
+) -> None:
+    port = site.listen_for_machines(tmp_path / "own")
+    door = f"https://127.0.0.1:{port}{API_PREFIX}"
+    async with machines[0].http() as http:
+        assert (await http.get(f"{door}/machines")).status_code == 401
+    async with machines[0].http(machines[0].token) as http:
+        listed = (await http.get(f"{door}/machines")).json()["items"]
+        assert {one["owner"] for one in listed} == {"alice"}
+        assert (await http.post(f"{door}/machines/m-bob/poweroff")).status_code == 404
+
+
+async def test_it_does_not_open_another_machine(machines: tuple[Machine, Machine]) -> None:
+    async with machines[0].http(machines[0].token) as http:
+        for machine in machines:
+            with pytest.raises(httpx.TransportError):
+                await http.get(f"{machine.server}/user/{machine.owner}/api/status")
+
+
+async def test_it_does_not_pass_for_another_machine(site: Site, machines: tuple[Machine, Machine]) -> None:
+    """The proxy connects by address: who answers at Bob's with Alice's certificate gets no request of his."""
+    alice, bob = machines
+    port = int(alice.server.rpartition(":")[2])
+    for name, good in ((alice.address, True), (bob.address, False)):
+        opening = asyncio.open_connection(
+            alice.address, port, ssl=as_the(site.pair("proxy-client")), server_hostname=name
+        )
+        if good:
+            _reader, writer = await opening
+            writer.close()
+        else:
+            with pytest.raises(ssl.SSLCertVerificationError, match="mismatch"):
+                await opening
