@@ -180,8 +180,8 @@ class Host:
     def machine_pids(self) -> dict[str, int]:
         """Return the process ids of the machines that run, by the domain's name, as the host sees them."""
         files = (self.place.folder / "run" / "qemu").glob("*.pid")
-        found = {file.stem: int(file.read_text()) for file in files}
-        return {name: pid for name, pid in found.items() if not name.startswith("autostarted")}
+        # The daemon's own is there too.
+        return {file.stem: int(file.read_text()) for file in files if file.stem != "driver"}
 
     def kill_machine(self, domain: str) -> None:
         """Kill the QEMU of a running domain."""
