@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 from scripted import ALICE, SESSION, eventually
+from structlog.testing import capture_logs
 
 from cernvmapi.errors import Conflict, HostUnreachable, HypervisorFailed
 from cernvmapi.models import OperationStatus, Power, Session, Status
@@ -75,6 +76,16 @@ async def test_a_guest_that_never_answers_fails_with_the_end_of_its_console(lab,
     assert machine.console_tail == "Kernel panic - not syncing: VFS"
     assert "Kernel panic" in (await lab.engine.machines.console(machine.id)).text
     assert not lab.host.domains
+
+
+async def test_a_host_that_refuses_the_agents_channel_is_in_the_log_once(lab):
+    lab.hypervisor.fail_next("open_channel", HypervisorFailed("No such file or directory"), times=3)
+    with capture_logs() as said:
+        await lab.started()
+    reasons = [
+        entry["reason"] for entry in said if entry["event"] == "the host does not open the agent's channel"
+    ]
+    assert reasons == ["No such file or directory"]
 
 
 async def test_a_server_that_does_not_start_says_why(lab):
