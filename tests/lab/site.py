@@ -14,6 +14,7 @@ import libvirt
 from cernvmapi.models import Machine, MachineCreate, Operation, OperationStatus, Power, Status
 from cernvmcontroller import naming
 from cernvmcontroller.app import CernVMController
+from cernvmcontroller.commands.check import Check
 from cernvmcontroller.store import Actor
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from cernvmcontroller.machines.engine import Engine
 
 BUILD = Path(__file__).parents[2] / "appliance" / "build"
-HUB = "labhub"
+HUB = "luck"
 ALICE = Actor("alice")
 
 
@@ -37,38 +38,72 @@ def tiny() -> str:
     return built.stdout.strip()
 
 
+def options(made: list[Host], folder: Path) -> dict[str, Any]:
+    """Return a controller's options: hosts, each with a pool of its own, and its state folder."""
+    return {
+        "state_dir": str(folder),
+        "hub_name": HUB,
+        "subnet": "10.102.224.0/24",
+        "hosts": [
+            {
+                "name": host.name,
+                "uris": [host.tls_uri],
+                "pool": f"{HUB}-{host.name}",
+                "pool_path": f"/var/lib/libvirt/{HUB}",
+                "acceleration": "qemu",
+            }
+            for host in made
+        ],
+        "appliances": [tiny()],
+        "flavors": [{"id": "tiny", "title": "Tiny", "vcpus": 1, "memory_mib": 128, "disk_mib": 64}],
+        "home_mib": 64,
+        "shutdown_timeout": 30,
+    }
+
+
+async def agrees(chosen: dict[str, Any]) -> None:
+    """Fail where database, pools and domains do not agree; what was found is printed."""
+    try:
+        await Check(settle=1, **chosen).run()
+    except SystemExit as ended:
+        raise AssertionError(f"cernvm-controller check ended with {ended.code}") from None
+
+
+def domains(host: Host) -> dict[str, bool]:
+    """Return the ids of the machines whose domains a host has, and whether they are on."""
+    with_libvirt = libvirt.open(host.uri)
+    try:
+        found = with_libvirt.listAllDomains()
+        return {each.name().removeprefix(f"{HUB}-"): bool(each.isActive()) for each in found}
+    finally:
+        with_libvirt.close()
+
+
+def volumes(host: Host) -> set[str]:
+    """Return the names of a host's volumes, those that all machines share aside."""
+    with_libvirt = libvirt.open(host.uri)
+    try:
+        pool = with_libvirt.storagePoolLookupByName(f"{HUB}-{host.name}")
+        return {name for name in pool.listVolumes() if not name.startswith("base-")}
+    finally:
+        with_libvirt.close()
+
+
 class Site:
     """A controller and its hosts.
 
     Parameters
     ----------
     made
-        The hosts, reached over TLS; each has a pool of its own.
+        The hosts.
     folder
         The controller's state.
     """
 
     def __init__(self, made: list[Host], folder: Path) -> None:
         self.hosts = {host.name: host for host in made}
-        self.program = CernVMController(
-            state_dir=str(folder),
-            hub_name=HUB,
-            subnet="10.102.224.0/24",
-            hosts=[
-                {
-                    "name": host.name,
-                    "uris": [host.tls_uri],
-                    "pool": f"{HUB}-{host.name}",
-                    "pool_path": f"/var/lib/libvirt/{HUB}",
-                    "acceleration": "qemu",
-                }
-                for host in made
-            ],
-            appliances=[tiny()],
-            flavors=[{"id": "tiny", "title": "Tiny", "vcpus": 1, "memory_mib": 96, "disk_mib": 64}],
-            home_mib=64,
-            shutdown_timeout=30,
-        )
+        self.options = options(made, folder)
+        self.program = CernVMController(**self.options)
         self.engine: Engine
         self._stack = AsyncExitStack()
 
@@ -101,8 +136,9 @@ class Site:
 
     async def done(self, operation: Operation, status: OperationStatus = OperationStatus.SUCCEEDED) -> None:
         """Wait until an operation ended as it should."""
-        ended = await self.engine.operations.wait(operation.id, 90)
-        assert ended.status is status, ended
+        ended = await self.engine.operations.wait(operation.id, 45)
+        machine = await self.engine.machines.get(operation.subject.removeprefix("machine/"))
+        assert ended.status is status, f"{ended}\n{machine.console_tail}"
 
     async def becomes(self, machine: str, status: Status, power: Power, seconds: float = 30) -> Machine:
         """Wait until a machine is so."""
@@ -116,11 +152,13 @@ class Site:
             raise AssertionError(f"not {status}, {power} within {seconds} s: {seen}") from None
         return seen
 
-    async def remove(self, machine: str, *, home: bool = False) -> None:
-        """Remove a machine, and its home."""
+    async def remove(self, machine: str) -> None:
+        """Remove a machine and its home."""
         volume = (await self.get(machine)).home
-        await self.done(await self.engine.machines.delete(ALICE, machine))
-        if home and volume is not None:
+        deleting = await self.engine.machines.delete(ALICE, machine)
+        ended = await self.engine.operations.wait(deleting.id, 45)
+        assert ended.status is OperationStatus.SUCCEEDED, ended
+        if volume is not None:
             await self.engine.volumes.delete(ALICE, volume)
 
     def hypervisor(self, host: str) -> Hypervisor:
@@ -130,22 +168,12 @@ class Site:
     # --- what is there, as libvirt says it without the controller ---
 
     def domains(self, host: str) -> dict[str, bool]:
-        """Return the ids of the machines whose domains a host has, and whether they are on."""
-        with_libvirt = libvirt.open(self.hosts[host].uri)
-        try:
-            found = with_libvirt.listAllDomains()
-            return {each.name().removeprefix(f"{HUB}-"): bool(each.isActive()) for each in found}
-        finally:
-            with_libvirt.close()
+        """See `domains`."""
+        return domains(self.hosts[host])
 
     def volumes(self, host: str) -> set[str]:
-        """Return the names of a host's volumes, those that all machines share aside."""
-        with_libvirt = libvirt.open(self.hosts[host].uri)
-        try:
-            pool = with_libvirt.storagePoolLookupByName(f"{HUB}-{host}")
-            return {name for name in pool.listVolumes() if not name.startswith("base-")}
-        finally:
-            with_libvirt.close()
+        """See `volumes`."""
+        return volumes(self.hosts[host])
 
     def domain(self, host: str, machine: Machine) -> Any:
         """Return libvirt's domain of a machine, for whoever does something behind the hub's back."""
