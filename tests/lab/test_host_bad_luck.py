@@ -13,7 +13,6 @@ from tests.lab.site import ALICE, Site, agrees, until
 
 from cernvmapi.errors import Busy, HostUnreachable
 from cernvmapi.models import OperationStatus, Power, Status
-from cernvmcontroller import naming
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
@@ -204,7 +203,7 @@ async def test_a_qemu_that_is_killed_while_its_machine_starts_fails_the_start(
 
 async def test_what_is_done_behind_the_hubs_back_is_seen_at_once(site: Site, alpha: Host) -> None:
     machine = await site.running("alpha")
-    domain = site.domain("alpha", machine)
+    domain, volumes = site.domain("alpha", machine), site.volumes("alpha")
     domain.suspend()
     await site.becomes(machine.id, Status.RUNNING, Power.PAUSED, 5)
     domain.resume()
@@ -217,7 +216,7 @@ async def test_what_is_done_behind_the_hubs_back_is_seen_at_once(site: Site, alp
     assert gone.error is not None
     assert "not on its host any more" in gone.error.detail
     assert site.domains("alpha") == {}
-    assert site.volumes("alpha") == {naming.disk_volume(machine.id), naming.seed_volume(machine.id)}
+    assert site.volumes("alpha") == volumes
     await site.done(await site.engine.machines.start(ALICE, machine.id, None))
     site.domain("alpha", machine).destroy()
     off = await site.becomes(machine.id, Status.FAILED, Power.OFF, 5)
