@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import pytest
-from scripted import ALICE, SESSION, eventually
+from scripted import ALICE, SESSION, Guest, eventually
 from structlog.testing import capture_logs
 
 from cernvmapi.errors import Conflict, HostUnreachable, HypervisorFailed
 from cernvmapi.models import OperationStatus, Power, Session, Status
+from cernvmcontroller.hypervisor.interface import DomainEvent, DomainEventKind
 from cernvmcontroller.machines.agentwire import Garbage, Hello, LineReader
 
 VERBS = ["volume", "upload_volume", "create_volume", "define", "start", "domain"]
@@ -179,6 +180,20 @@ async def test_a_machine_that_somebody_ended_has_failed(lab, how, words):
     assert words in machine.error.detail
     assert (machine.power, machine.target) == (Power.OFF, "stopped")
     await converges(lab, machine)
+
+
+async def test_a_machine_that_somebody_removed_from_its_host_starts_again_on_its_disk(lab):
+    machine = await lab.started()
+    volumes = lab.volumes()
+    # As of a running domain that is undefined and ends then: both are seen at once, or one after the other.
+    del lab.host.domains[machine.uuid]
+    lab.hypervisor._emit(DomainEvent(machine.uuid, DomainEventKind.UNDEFINED))
+    machine = await lab.until(machine.id, Status.FAILED)
+    assert "not on its host any more" in machine.error.detail
+    assert lab.volumes() == volumes
+    lab.guests[machine.uuid] = Guest(boot=1)
+    await converges(lab, machine)
+    assert lab.volumes() == volumes
 
 
 async def test_a_paused_machine_is_shown_as_paused(lab):
