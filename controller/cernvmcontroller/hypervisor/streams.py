@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 import libvirt
 
+from cernvmapi.errors import CernVMError
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -57,7 +59,8 @@ class LibvirtStream:
             with self._lock:
                 paused = not self._ended and not self._mask & _READ
             if paused:
-                await self._connection.call(lambda _: self._update(_READ))
+                with contextlib.suppress(ConnectionError):  # then it ended
+                    await self._ask_for(_READ)
             with self._lock:
                 data = bytes(self._incoming)
                 self._incoming.clear()
@@ -74,7 +77,7 @@ class LibvirtStream:
                 raise ConnectionResetError("The stream is closed.")
             self._outgoing += data
             self._drained.clear()
-        await self._connection.call(lambda _: self._update(_WRITE))
+        await self._ask_for(_WRITE)
         await self._drained.wait()
         with self._lock:
             if self._outgoing:
@@ -88,6 +91,14 @@ class LibvirtStream:
         with contextlib.suppress(Exception):  # a connection that is gone took the stream with it
             await self._connection.call(lambda _: self._finish(abort=True))
         self._end()
+
+    async def _ask_for(self, event: int) -> None:
+        """Have libvirt say when it has something to read or takes something; end where it does not answer."""
+        try:
+            await self._connection.call(lambda _: self._update(event))
+        except CernVMError as error:
+            self._end()
+            raise ConnectionResetError(error.detail) from error
 
     # --- libvirt's side, in its event thread or a worker ---
 

@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any
 
 import structlog
 
-from cernvmapi.errors import CernVMError
+from cernvmapi.errors import CernVMError, HostUnreachable, NotFound
 from cernvmcontroller import trace
-from cernvmcontroller.hypervisor.interface import ByteStream
+from cernvmcontroller.hypervisor.interface import ByteStream, WrongState
 from cernvmcontroller.machines import agentwire as wire
 from cernvmcontroller.machines.allowance import BYTES, Allowance
 from cernvmcontroller.machines.console import readable
@@ -186,12 +186,18 @@ class AgentLink:
 
     async def _run(self) -> None:
         trace.begin(machine=self.machine)  # it outlives the operation that opened it
+        refused = ""
         while True:
             try:
                 stream = await self._opener()
-            except CernVMError as error:
+            except (HostUnreachable, NotFound, WrongState) as error:
                 _log.debug("agent channel not open", reason=error.detail)
+            except CernVMError as error:
+                if error.detail != refused:  # it is tried each second, and says the same each time
+                    _log.warning("the host does not open the agent's channel", reason=error.detail)
+                refused = error.detail
             else:
+                refused = ""
                 await self._converse(stream)
             await asyncio.sleep(self._retry)
 

@@ -29,7 +29,8 @@ _WHY: dict[str, str] = {
 }
 _ELSE = "The machine is off, and the hub did not do it: its host may have been restarted. Start it again."
 _GONE = (
-    "The machine is not on its host any more, and the hub did not remove it. Delete it and make a new one."
+    "The machine is not on its host any more, and the hub did not remove it. Start it again: its disk "
+    "is used if that is still there."
 )
 
 

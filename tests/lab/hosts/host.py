@@ -110,8 +110,13 @@ class Host:
 
     # --- the whole host ---
 
-    async def start(self) -> None:
+    async def start(self, *, stale: bool = False) -> None:
         """Switch it on, with the disks that it has.
+
+        Parameters
+        ----------
+        stale
+            Its /run is on a disk too: sockets and process ids of before are still there.
 
         Raises
         ------
@@ -119,7 +124,7 @@ class Host:
             Its daemon does not listen.
         """
         try:
-            await asyncio.to_thread(self._boot)
+            await asyncio.to_thread(self._boot, stale)
         except NamespacesFailed as error:
             raise HostFailed(f"The host {self.name} does not start: {error}") from None
         await self.restart_daemon()
@@ -159,6 +164,16 @@ class Host:
         self._namespaces.tell("send", self._daemon, signal.SIGKILL)
         self._daemon = None
 
+    async def end_daemon(self) -> None:
+        """Tell its daemon to end, and wait until it did; machines go on."""
+        pid, self._daemon = self._daemon, None
+        self._namespaces.tell("send", pid, signal.SIGTERM)
+        deadline = time.monotonic() + _PATIENCE
+        while self._namespaces.tell("alive", pid):
+            if time.monotonic() > deadline:
+                raise HostFailed(f"The daemon of {self.name} does not end.")
+            await asyncio.sleep(0.02)
+
     async def restart_daemon(self) -> None:
         """Start its daemon, after ending the one that runs, and wait until it answers."""
         if self._daemon is not None:
@@ -180,8 +195,8 @@ class Host:
     def machine_pids(self) -> dict[str, int]:
         """Return the process ids of the machines that run, by the domain's name, as the host sees them."""
         files = (self.place.folder / "run" / "qemu").glob("*.pid")
-        found = {file.stem: int(file.read_text()) for file in files}
-        return {name: pid for name, pid in found.items() if not name.startswith("autostarted")}
+        # The daemon's own is there too.
+        return {file.stem: int(file.read_text()) for file in files if file.stem != "driver"}
 
     def kill_machine(self, domain: str) -> None:
         """Kill the QEMU of a running domain."""
@@ -213,10 +228,11 @@ class Host:
         if os.geteuid() == 0:
             shutil.chown(lib / "qemu", _ACCOUNT, _ACCOUNT)
 
-    def _boot(self) -> None:
+    def _boot(self, stale: bool) -> None:
         folder = self.place.folder
-        shutil.rmtree(folder / "run")
-        (folder / "run").mkdir()
+        if not stale:
+            shutil.rmtree(folder / "run")
+            (folder / "run").mkdir()
         self._namespaces.make()
         # In this order: the shared folder lies in another.
         binds = {

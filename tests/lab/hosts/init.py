@@ -26,6 +26,8 @@ def prepare(binds: list[list[str]]) -> None:
     subprocess.run(["umount", "--recursive", "--lazy", "/sys"], check=True)
     mount("-t", "sysfs", "sysfs", "/sys")
     mount("-t", "tmpfs", "-o", "mode=755", "tmpfs", "/run")
+    # /var/lock is a link to it; without it libvirt opens neither a console nor a channel.
+    os.mkdir("/run/lock")  # noqa: PTH102
     for source, target in binds:
         os.makedirs(target, exist_ok=True)  # noqa: PTH103 - imports are paid by each host
         mount("--bind", source, target)

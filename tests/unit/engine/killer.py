@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+import contextlib
+from typing import TYPE_CHECKING, Any
 
-from cernvmapi.errors import HostUnreachable
+from cernvmapi.errors import CernVMError, HostUnreachable
 
 if TYPE_CHECKING:
+    from collections.abc import Coroutine
+
     from cernvmcontroller.hypervisor.fake import FakeHypervisor
     from cernvmcontroller.store import Store
 
@@ -22,7 +25,7 @@ class Killer:
     Parameters
     ----------
     instant
-        At which the controller dies, counted from `arm` on; the first is 1.
+        At which the controller dies, counted from `strike` on; the first is 1.
     """
 
     def __init__(self, instant: int) -> None:
@@ -31,9 +34,15 @@ class Killer:
         self.dead = asyncio.Event()
         self.where = ""
 
-    def arm(self) -> None:
-        """Begin to count."""
+    async def strike(self, work: Coroutine[Any, Any, None]) -> None:
+        """Count from now on and do something, until that is done or the controller dies of it."""
         self._armed = True
+        acting, dying = asyncio.create_task(work), asyncio.create_task(self.dead.wait())
+        await asyncio.wait({acting, dying}, return_when=asyncio.FIRST_COMPLETED)
+        acting.cancel()
+        dying.cancel()
+        with contextlib.suppress(Killed, CernVMError, asyncio.CancelledError):
+            await acting
 
     def _dies(self, where: str) -> bool:
         if self._armed and not self.dead.is_set():

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
-
 import pytest
-from killer import Killed, Killer
+from killer import Killer
 from scripted import ALICE, SESSION, Lab
 
-from cernvmapi.errors import CernVMError
 from cernvmapi.models import Power, Status
 
 
@@ -92,14 +88,7 @@ async def killed(folder, before, verb, instant, *, power_loss=False):
     await lab.begin()
     machine = await before(lab)
     await lab.engine.reconciler.quiet()
-    killer.arm()
-    acting = asyncio.create_task(verb(lab, machine))
-    dying = asyncio.create_task(killer.dead.wait())
-    await asyncio.wait({acting, dying}, return_when=asyncio.FIRST_COMPLETED)
-    acting.cancel()
-    dying.cancel()
-    with contextlib.suppress(Killed, CernVMError, asyncio.CancelledError):
-        await acting
+    await killer.strike(verb(lab, machine))
     await lab.end()
     lab.killer = None
     if killer.dead.is_set():

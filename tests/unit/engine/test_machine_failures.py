@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import pytest
-from scripted import ALICE, SESSION, eventually
+from scripted import ALICE, SESSION, Guest, eventually
+from structlog.testing import capture_logs
 
 from cernvmapi.errors import Conflict, HostUnreachable, HypervisorFailed
 from cernvmapi.models import OperationStatus, Power, Session, Status
+from cernvmcontroller.hypervisor.interface import DomainEvent, DomainEventKind
 from cernvmcontroller.machines.agentwire import Garbage, Hello, LineReader
 
 VERBS = ["volume", "upload_volume", "create_volume", "define", "start", "domain"]
@@ -75,6 +77,16 @@ async def test_a_guest_that_never_answers_fails_with_the_end_of_its_console(lab,
     assert machine.console_tail == "Kernel panic - not syncing: VFS"
     assert "Kernel panic" in (await lab.engine.machines.console(machine.id)).text
     assert not lab.host.domains
+
+
+async def test_a_host_that_refuses_the_agents_channel_is_in_the_log_once(lab):
+    lab.hypervisor.fail_next("open_channel", HypervisorFailed("No such file or directory"), times=3)
+    with capture_logs() as said:
+        await lab.started()
+    reasons = [
+        entry["reason"] for entry in said if entry["event"] == "the host does not open the agent's channel"
+    ]
+    assert reasons == ["No such file or directory"]
 
 
 async def test_a_server_that_does_not_start_says_why(lab):
@@ -168,6 +180,20 @@ async def test_a_machine_that_somebody_ended_has_failed(lab, how, words):
     assert words in machine.error.detail
     assert (machine.power, machine.target) == (Power.OFF, "stopped")
     await converges(lab, machine)
+
+
+async def test_a_machine_that_somebody_removed_from_its_host_starts_again_on_its_disk(lab):
+    machine = await lab.started()
+    volumes = lab.volumes()
+    # As of a running domain that is undefined and ends then: both are seen at once, or one after the other.
+    del lab.host.domains[machine.uuid]
+    lab.hypervisor._emit(DomainEvent(machine.uuid, DomainEventKind.UNDEFINED))
+    machine = await lab.until(machine.id, Status.FAILED)
+    assert "not on its host any more" in machine.error.detail
+    assert lab.volumes() == volumes
+    lab.guests[machine.uuid] = Guest(boot=1)
+    await converges(lab, machine)
+    assert lab.volumes() == volumes
 
 
 async def test_a_paused_machine_is_shown_as_paused(lab):
