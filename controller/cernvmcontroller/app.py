@@ -9,6 +9,7 @@ import asyncio
 import errno
 import resource
 import signal
+import ssl
 import sys
 from contextlib import AsyncExitStack
 from importlib.metadata import version
@@ -22,16 +23,19 @@ from traitlets import Bool, Dict, Enum, Float, Integer, List, Tuple, Unicode, de
 from traitlets.config import Application, catch_config_error
 
 from cernvmapi.errors import CernVMError, Invalid
-from cernvmcontroller.catalogue import DEFAULT_FLAVORS, Catalogue, load_flavors, load_manifest
+from cernvmcontroller.catalogue.feeds import Feeds
+from cernvmcontroller.catalogue.sources import DEFAULT_FEEDS, load_feeds
 from cernvmcontroller.commands import COMMANDS
 from cernvmcontroller.context import refuse_secrets
+from cernvmcontroller.fetch import Fetcher, Policy
 from cernvmcontroller.hypervisor import open_hypervisor
 from cernvmcontroller.hypervisor.interface import FilterSpec, NetworkSpec, PoolSpec
-from cernvmcontroller.inventory import HostSpec, Inventory, load_hosts
+from cernvmcontroller.inventory import DEFAULT_FLAVORS, HostSpec, Inventory, load_flavors, load_hosts
 from cernvmcontroller.inventory.localaddresses import is_ours, local_addresses
 from cernvmcontroller.machines.engine import Engine
 from cernvmcontroller.machines.settings import Settings
 from cernvmcontroller.placement import Overcommit
+from cernvmcontroller.repository import Repository, load_manifest
 from cernvmcontroller.statedir import (
     StateError,
     ensure_folder,
@@ -49,7 +53,6 @@ from cernvmcontroller.web.services import make_services
 from cernvmcontroller.web.tls import ensure_certificate, mutual_context
 
 if TYPE_CHECKING:
-    import ssl
     from collections.abc import Sequence
 
     from cernvmcontroller.hypervisor import Hypervisor
@@ -172,6 +175,24 @@ class CernVMController(Application):
     )
     context = Dict(
         help="Cloud-config for all machines, merged over the hub's own key by key. It carries no secrets."
+    ).tag(config=True)
+
+    # --- the catalogue ---
+
+    feeds = List(
+        Dict(),
+        DEFAULT_FEEDS,
+        help="Feeds of appliances: `id`, `url` and, where wished, `title`, `interval` (seconds), "
+        "`allow_http`, `authority_file` (certificates of who may sign it). Administrators add more through "
+        "the API.",
+    ).tag(config=True)
+    fetch_allowed = List(
+        Unicode(),
+        help="Host names, addresses and networks inside of the site from which feeds may be fetched. Without "
+        "it only public addresses are asked.",
+    ).tag(config=True)
+    fetch_ca = Unicode(
+        help="File with further certificate authorities of servers with feeds, beside the system's own."
     ).tag(config=True)
 
     # --- limits ---
@@ -354,13 +375,16 @@ class CernVMController(Application):
             slots=self.slots,
             measures=self.metrics,
         )
-        catalogue = Catalogue(
+        repository = Repository(
             store,
             [Path(path) for path in self.appliances],
             self.default_appliance or None,
             self.state / "verified",
         )
-        engine = Engine(identity, store, inventory, catalogue, self.settings(), measures=self.metrics)
+        feeds = Feeds(store, self.fetcher(), load_feeds(self.feeds))
+        engine = Engine(
+            identity, store, inventory, repository, self.settings(), feeds=feeds, measures=self.metrics
+        )
         stack.push_async_callback(engine.close)
         await engine.start()
         log.info("controller started", hub=identity, version=version("cernvmhub"))
@@ -428,6 +452,22 @@ class CernVMController(Application):
         )
         pool = PoolSpec(self.hub_name, self.pool_path)
         return load_hosts(self.hosts, pool=pool, network=network, filter_=filter_)
+
+    def fetcher(self) -> Fetcher:
+        """Return what fetches from the web.
+
+        Raises
+        ------
+        StateError
+            The file with authorities cannot be used.
+        """
+        context = ssl.create_default_context()
+        if self.fetch_ca:
+            try:
+                context.load_verify_locations(self.fetch_ca)
+            except OSError as error:
+                raise StateError(f"The authorities in {self.fetch_ca} cannot be used: {error}.") from None
+        return Fetcher(Policy.of(self.fetch_allowed), context)
 
     def settings(self) -> Settings:
         """Return what the engine is told.

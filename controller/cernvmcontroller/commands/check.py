@@ -17,12 +17,12 @@ from traitlets import Bool, Float, Unicode
 
 from cernvmapi.errors import CernVMError
 from cernvmcontroller.app import CernVMController
-from cernvmcontroller.catalogue import Catalogue
 from cernvmcontroller.hypervisor import open_hypervisor
 from cernvmcontroller.machines.agreement import Finding, compare, persistent
 from cernvmcontroller.machines.inspection import Look, look
 from cernvmcontroller.machines.ledger import Ledger
 from cernvmcontroller.machines.repair import Repair
+from cernvmcontroller.repository import Repository
 from cernvmcontroller.statedir import StateError, known_hub_id, take_lock
 from cernvmcontroller.store import Store
 from cernvmcontroller.store.database import Database
@@ -131,10 +131,10 @@ class Check(CernVMController):
         store = await Store.open(self.database_url, identity)
         try:
             paths = [Path(path) for path in self.appliances]
-            catalogue = Catalogue(store, paths, self.default_appliance or None, self.state / "verified")
-            await catalogue.load()
+            repository = Repository(store, paths, self.default_appliance or None, self.state / "verified")
+            await repository.load()
             alive = {name: each for name, each in hypervisors.items() if each.alive}
-            return await Repair(identity, Ledger(store), catalogue, self.host_specs(), alive).mend(findings)
+            return await Repair(identity, Ledger(store), repository, self.host_specs(), alive).mend(findings)
         finally:
             await store.close()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 from contextlib import suppress
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
@@ -12,6 +13,9 @@ from sqlalchemy import select
 
 from cernvmapi.errors import CernVMError, StoreUnavailable
 from cernvmapi.models import AuditRecord, ComponentHealth, Health, OperationStatus, Page
+from cernvmcontroller.catalogue.catalogue import Catalogue
+from cernvmcontroller.catalogue.feeds import Feeds
+from cernvmcontroller.fetch import Fetcher, Policy
 from cernvmcontroller.machines import figures, health
 from cernvmcontroller.machines.agentlink import AgentLinks
 from cernvmcontroller.machines.census import Census
@@ -36,11 +40,11 @@ from cernvmcontroller.tasks import end
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Sequence
 
-    from cernvmcontroller.catalogue import Catalogue
     from cernvmcontroller.events import EventLog
     from cernvmcontroller.inventory import HostLink, Inventory
     from cernvmcontroller.machines.figures import Figures
     from cernvmcontroller.machines.settings import Settings
+    from cernvmcontroller.repository import Repository
 
 _log = structlog.get_logger(__name__)
 _PRUNE_EVERY = 3600.0
@@ -88,10 +92,12 @@ class Engine:
         Of this installation.
     store
         Open; who opened it closes it.
-    inventory, catalogue
+    inventory, repository
         Not started yet.
     settings
         What the site turned.
+    feeds
+        Not started yet; None for none of the configuration, and none from inside of the site.
     measures
         Is told how the work goes.
     """
@@ -101,15 +107,18 @@ class Engine:
         hub_id: str,
         store: Store,
         inventory: Inventory,
-        catalogue: Catalogue,
+        repository: Repository,
         settings: Settings,
         *,
+        feeds: Feeds | None = None,
         measures: Measures | None = None,
     ) -> None:
         self.hub_id = hub_id
         self.store = store
         self.inventory = inventory
-        self.catalogue = catalogue
+        self.repository = repository
+        self.feeds = feeds or Feeds(store, Fetcher(Policy(), ssl.create_default_context()))
+        self.catalogue = Catalogue(store)
         self.sessions = Sessions()
         self.consoles = Consoles()
         self.links = AgentLinks(settings.retry)
@@ -120,7 +129,7 @@ class Engine:
             settings=settings,
             ledger=Ledger(store),
             inventory=inventory,
-            catalogue=catalogue,
+            repository=repository,
             uploads=self._uploads,
             consoles=self.consoles,
             links=self.links,
@@ -152,8 +161,9 @@ class Engine:
     async def start(self) -> None:
         """Find again what runs, go on with what was begun, and look at everything now and then."""
         self._tasks.add(asyncio.create_task(self._chronicle.run(self.events), name="chronicle"))
-        await self.catalogue.load()
+        await self.repository.load()
         await self._close_orphans()
+        await self.feeds.start()
         await self.census.load()
         await self.inventory.start(came=self._came, went=self._went, happened=self._happened)
         async with self.store.read() as session:
@@ -170,6 +180,7 @@ class Engine:
     async def close(self) -> None:
         """End; machines keep running and are found again."""
         await end(self._tasks)
+        await self.feeds.close()
         await self.reconciler.close()
         await self._uploads.close()
         await self.links.close()
@@ -271,7 +282,7 @@ class Engine:
                 row = await tx.session.get(MachineRow, operation.subject.removeprefix("machine/"))
                 if row is None or row.status not in UNDER_WAY:
                     ended = CernVMError(
-                        "The controller was restarted meanwhile; look at the machine, try again."
+                        f"The controller was restarted meanwhile; look at {operation.subject}, try again."
                     )
                     await operations.finish(tx, operation, OperationStatus.FAILED, error=ended.problem())
 

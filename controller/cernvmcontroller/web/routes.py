@@ -7,7 +7,11 @@ from typing import Any
 from cernvmapi.models import (
     Appliance,
     AuditRecord,
+    CatalogueEntry,
     Console,
+    Feed,
+    FeedCreate,
+    FeedUpdate,
     Flavor,
     Health,
     Host,
@@ -23,7 +27,7 @@ from cernvmapi.models import (
     VolumeChange,
 )
 from cernvmcontroller.web import metrics, queries
-from cernvmcontroller.web.endpoints import events, machines, records, site
+from cernvmcontroller.web.endpoints import catalogue, events, machines, records, site
 from cernvmcontroller.web.identity import Access
 from cernvmcontroller.web.route import Route
 
@@ -111,6 +115,28 @@ ROUTES: tuple[Route, ...] = (
     _route("GET /hosts/{id}", _A, site.get_host, Host, "site", "Get a host"),
     _route("GET /networks", _A, site.list_networks, Page[Network], "site", "List the networks"),
     _route("GET /pools", _A, site.list_pools, Page[Pool], "site", "List the storage pools"),
+    _route("GET /feeds", _A, catalogue.list_feeds, Page[Feed], "catalogue", "List the feeds"),
+    _route(
+        "POST /feeds", _A, catalogue.create_feed, Feed, "catalogue",
+        "Add a feed, which is then read", body=FeedCreate, body_required=True, statuses=(201,),
+    ),
+    _route("GET /feeds/{id}", _A, catalogue.get_feed, Feed, "catalogue", "Get a feed"),
+    _route(
+        "PATCH /feeds/{id}", _A, catalogue.change_feed, Feed, "catalogue",
+        "Change a feed; what is left out stays", body=FeedUpdate, body_required=True,
+    ),
+    _route(
+        "DELETE /feeds/{id}", _A, catalogue.delete_feed, None, "catalogue",
+        "Delete a feed and what it offers; what was downloaded stays", statuses=(204,),
+    ),
+    _route(
+        "POST /feeds/{id}/refresh", _A, catalogue.refresh_feed, Operation, "catalogue",
+        "Read a feed again now", statuses=(202,),
+    ),
+    _route(
+        "GET /catalogue", _A, catalogue.list_catalogue, Page[CatalogueEntry], "catalogue",
+        "List what the feeds offer, compared with what is here", query=queries.CatalogueQuery,
+    ),
     _route(
         "GET /events", _R, events.follow_events, events.MEDIA_TYPE, "events",
         "Follow what happens, as server-sent events", query=queries.EventsQuery,

@@ -25,6 +25,7 @@ THINGS = {
     "volumes": "v-alice",
     "hosts": "local",
     "appliances": "default",
+    "feeds": "f-one",
 }
 ENDLESS = "/events"
 EXAMPLES = 4
