@@ -34,8 +34,15 @@ MOST_HOPS = 5
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _NOT_MODIFIED = 304
 _OK = 200
+_PARTIAL = 206
+_PASSING = frozenset({408, 425, 429, 500, 502, 503, 504})
+"""Statuses of servers that may answer better later."""
 _LONGEST_VALIDATOR = 1024
 _TIMEOUTS = httpx.Timeout(20.0, connect=10.0)
+
+
+class Broken(SourceFailed):
+    """The connection broke, or the server cannot now: the same may go well later."""
 
 
 @dataclass(frozen=True)
@@ -53,6 +60,14 @@ class Validators:
         if self.last_modified:
             headers["If-Modified-Since"] = self.last_modified
         return headers
+
+    def strong(self) -> str | None:
+        """Return what tells this version from every other one, byte for byte; None without such."""
+        if self.etag and not self.etag.startswith("W/"):
+            return self.etag
+        # A weak tag is none, and a date is one to the second only: of a file that is not made anew all the
+        # time it is good enough, and what was put together is checked in the end.
+        return self.last_modified
 
     @classmethod
     def of(cls, response: httpx.Response) -> Validators:
@@ -149,17 +164,20 @@ class Fetcher:
 
     @asynccontextmanager
     async def open(
-        self, url: str, *, allow_http: bool = False, known: Validators | None = None
+        self, url: str, *, allow_http: bool = False, known: Validators | None = None, start: int = 0
     ) -> AsyncIterator[httpx.Response]:
-        """Yield the answer at a URL, its body not yet read: 200, or 304 where `known` still holds.
+        """Yield the answer at a URL, its body not yet read.
+
+        Its status is 200, or 304 where `known` still holds; with `start` instead 206 where `known` still
+        holds, and the body begins there.
 
         Raises
         ------
         SourceFailed
-            As `fetch`; also for what goes wrong while the body is read.
+            As `fetch`; also for what goes wrong while the body is read. `Broken`: it may go well later.
         """
         headers = {"User-Agent": user_agent(), "Accept": "*/*", "Accept-Encoding": "identity"}
-        headers |= known.headers() if known else {}
+        headers |= _asking(known, start)
         target = self.policy.target(url, allow_http=allow_http)
         async with httpx.AsyncClient(verify=self._context, trust_env=False, timeout=_TIMEOUTS) as client:
             for _ in range(MOST_HOPS + 1):
@@ -167,14 +185,15 @@ class Fetcher:
                     response = await self._send(client, target, headers)
                     try:
                         if response.status_code not in _REDIRECTS:
-                            _check(response, target, conditional=known is not None)
+                            _check(response, target, known=known, start=start)
                             yield response
                             return
                         there = target.url.join(response.headers.get("Location", ""))
                     finally:
                         await response.aclose()
                 except (httpx.HTTPError, httpx.InvalidURL, UnicodeError) as error:
-                    raise SourceFailed(
+                    kind = Broken if isinstance(error, httpx.TransportError) else SourceFailed
+                    raise kind(
                         f"{target.host} did not answer as a web server does ({_reason(error)})."
                     ) from None
                 target = self.policy.target(there, allow_http=allow_http)
@@ -214,11 +233,25 @@ class Fetcher:
         return found
 
 
-def _check(response: httpx.Response, target: Target, *, conditional: bool) -> None:
-    if response.status_code == _NOT_MODIFIED and conditional:
+def _asking(known: Validators | None, start: int) -> dict[str, str]:
+    """Return the headers that ask for what is not here yet."""
+    if not start:
+        return known.headers() if known else {}
+    same = known.strong() if known else None
+    # Without a way to say which version it is the rest of, the rest is of no use.
+    return {"Range": f"bytes={start}-", "If-Range": same} if same else {}
+
+
+def _check(response: httpx.Response, target: Target, *, known: Validators | None, start: int) -> None:
+    status = response.status_code
+    if status == _NOT_MODIFIED and known is not None and not start:
         return
-    if response.status_code != _OK:
-        raise SourceFailed(f"{target.host} answered with status {response.status_code}; check the URL.")
+    if status == _PARTIAL and start:
+        if not response.headers.get("Content-Range", "").startswith(f"bytes {start}-"):
+            raise SourceFailed(f"{target.host} sends another part than it was asked for.")
+    elif status != _OK:
+        kind = Broken if status in _PASSING else SourceFailed
+        raise kind(f"{target.host} answered with status {status}; check the URL.")
     if response.headers.get("Content-Encoding", "identity").strip().lower() not in {"", "identity"}:
         raise SourceFailed(f"{target.host} sends it compressed although it was asked not to.")
 

@@ -64,6 +64,27 @@ class Server:
 
         self.paths[path] = answer
 
+    def file(self, path, body, *, breaks=(), tag='"v1"', ranges=True):
+        """Serve a file in parts where asked to; break off after so many bytes, once for each of `breaks`."""
+        left = list(breaks)
+
+        async def answer(writer, headers):
+            start = 0
+            if ranges and headers.get("if-range") == tag:
+                start = int(headers["range"].removeprefix("bytes=").removesuffix("-"))
+            head = f"ETag: {tag}\r\nConnection: close\r\nContent-Length: {len(body) - start}\r\n"
+            if start:
+                head = (
+                    f"206 Partial Content\r\nContent-Range: bytes {start}-{len(body) - 1}/{len(body)}\r\n"
+                    + head
+                )
+            else:
+                head = f"200 OK\r\n{head}"
+            end = start + left.pop(0) if left else len(body)
+            writer.write(f"HTTP/1.1 {head}\r\n".encode() + body[start:end])
+
+        self.paths[path] = answer
+
 
 def tls(folder, *names):
     """Return the contexts of a server with a certificate for these names, and of clients that trust it."""
