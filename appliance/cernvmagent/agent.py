@@ -227,7 +227,8 @@ class Agent:
                 self.state = "failed"
                 self._send("exited", session=self.session, code=code, log_tail=tail)
             else:
-                self._fail(Failed("server", f"The notebook server ended with {_ending(code)}."), tail)
+                reason = f"The notebook server ended with {_ending(code)}. {self._machine.full()}"
+                self._fail(Failed("server", reason.rstrip()), tail)
         elif self._probe is not None and self._probe.answered():
             self._drop_probe()
             self.state = "ready"

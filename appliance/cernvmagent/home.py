@@ -1,4 +1,9 @@
-"""The home's disk: found by its serial, made at its first use, checked, mounted, grown, and left clean."""
+"""The home's disk: found by its serial, made at its first use, checked, mounted, grown, and left clean.
+
+A home that is being made has a stamp at the disk's end, outside of its file system. It is written to a blank
+disk before anything else, and removed when the home is ready for its user: a disk with the stamp never held
+anybody's data, so that what a killed machine left half made is made anew, and no other disk ever is.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +17,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from io import FileIO
 
 UID = GID = 1000
 """The user ``cernvm``."""
@@ -21,12 +27,20 @@ LABEL = "home"
 LONGEST = 600
 """Seconds that a tool may take: a file system check of a large disk is not quick."""
 
+_EXT4 = b"\x53\xef"
+"""An ext4 superblock's magic (s_magic; fs/ext4/ext4.h)."""
+
 _BLKGETSIZE64 = 0x80081272
 _NOTHING_FOUND = 2
 """blkid's exit code for a disk without any signature."""
 
 _LOOKED_AT = 1024 * 1024
 """Bytes at the beginning of a disk; every file system and partition table writes there."""
+
+_STAMPED = 1024 * 1024
+"""Bytes at the disk's end that the file system leaves to the stamp."""
+
+_STAMP = b"cernvmhub: this home is being made; it holds no data. Bytes: %d\n"
 
 _NOT_CORRECTED = 4
 """e2fsck's exit codes from here on mean that errors are left."""
@@ -64,25 +78,25 @@ def find(
 
 
 def prepare(device: str) -> bool:
-    """Make a file system on an empty disk; check the one that is there.
+    """Make a file system on an empty disk, or one that was never finished; check the one that is there.
 
     Returns
     -------
     bool
-        Whether it is new.
+        Whether it is new: to be furnished, and then finished.
 
     Raises
     ------
     HomeFailed
         When the disk holds something else, or is damaged.
     """
+    if is_unfinished(device):
+        return _make(device)
     probe = _run("blkid", "-p", "-o", "value", "-s", "TYPE", "-s", "PTTYPE", device)
     found = probe.stdout.split()
     if probe.returncode == _NOTHING_FOUND and not found and _is_blank(device):
-        made = _run("mkfs.ext4", "-q", "-F", "-L", LABEL, "-m", "0", device)
-        if made.returncode != 0:
-            raise HomeFailed(f"No file system could be made on the home's disk: {_last(made)}")
-        return True
+        _write_stamp(device)
+        return _make(device)
     if found != ["ext4"]:
         what = ", ".join(found) or "something that is not known"
         raise HomeFailed(f"The home's disk holds {what}, not the ext4 of a home. It was left as it is.")
@@ -90,6 +104,38 @@ def prepare(device: str) -> bool:
     if checked.returncode >= _NOT_CORRECTED:
         raise HomeFailed(f"The home's file system is damaged and needs e2fsck by hand: {_last(checked)}")
     return False
+
+
+def is_unfinished(device: str) -> bool:
+    """Whether a home is being made there: its stamp is there, and no file system covers the place of it."""
+    with open(device, "rb", buffering=0) as file:
+        size = _size(file)
+        place, stamp = _stamp(size)
+        if place <= _LOOKED_AT:
+            return False
+        file.seek(place)
+        if file.read(len(stamp)) != stamp:
+            return False
+        file.seek(1024)
+        superblock = file.read(1024)
+    magic = superblock[56:58] == _EXT4
+    return not magic or file_system_size(superblock) <= place
+
+
+def finish(device: str) -> None:
+    """Take the stamp from a home that is ready for its user; from then on it is never made anew.
+
+    Raises
+    ------
+    OSError
+        It could not be written, so the home must not be used.
+    """
+    with open(device, "r+b", buffering=0) as file:
+        place, stamp = _stamp(_size(file))
+        os.fsync(file.fileno())
+        file.seek(place)
+        file.write(bytes(len(stamp)))
+        os.fsync(file.fileno())
 
 
 def mount(device: str, place: str) -> None:
@@ -154,10 +200,7 @@ def is_larger(device: str) -> bool:
     with open(device, "rb", buffering=0) as file:
         file.seek(1024)
         superblock = file.read(1024)
-        try:
-            (size,) = struct.unpack("Q", fcntl.ioctl(file, _BLKGETSIZE64, bytes(8)))
-        except OSError:  # not a block device
-            size = os.fstat(file.fileno()).st_size
+        size = _size(file)
     return bool(size - file_system_size(superblock) > 128 * 1024 * 1024)
 
 
@@ -169,6 +212,39 @@ def file_system_size(superblock: bytes) -> int:
     )
     high = struct.unpack_from("<I", superblock, 0x150)[0]
     return int((high << 32 | low) * (1024 << log_block_size))
+
+
+def _make(device: str) -> bool:
+    """Make the file system, short of the stamp."""
+    with open(device, "rb", buffering=0) as file:
+        place, _ = _stamp(_size(file))
+    room = [f"{place // 1024}k"] if place > _LOOKED_AT else []
+    made = _run("mkfs.ext4", "-q", "-F", "-L", LABEL, "-m", "0", device, *room)
+    if made.returncode != 0:
+        raise HomeFailed(f"No file system could be made on the home's disk: {_last(made)}")
+    return True
+
+
+def _write_stamp(device: str) -> None:
+    with open(device, "r+b", buffering=0) as file:
+        place, stamp = _stamp(_size(file))
+        if place > _LOOKED_AT:  # a disk too small for a stamp is too small for a home
+            file.seek(place)
+            file.write(stamp)
+            os.fsync(file.fileno())
+
+
+def _stamp(size: int) -> tuple[int, bytes]:
+    """Return where the stamp of a disk of so many bytes is, and what it says."""
+    return size // _STAMPED * _STAMPED - _STAMPED, _STAMP % size
+
+
+def _size(file: FileIO) -> int:
+    try:
+        (size,) = struct.unpack("Q", fcntl.ioctl(file, _BLKGETSIZE64, bytes(8)))
+    except OSError:  # not a block device
+        return os.fstat(file.fileno()).st_size
+    return int(size)
 
 
 def _is_blank(device: str) -> bool:

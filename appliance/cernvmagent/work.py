@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING, Any
 
-from cernvmagent import context, home, probe, protocol, secretfiles, server
+from cernvmagent import context, home, probe, protocol, secretfiles, server, space
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -54,10 +54,12 @@ class Machine:
         try:
             device = home.find(wanted.serial, cancelled=cancelled)
             if home.source_of(wanted.mount) != device:
-                new = home.prepare(device)
+                home.prepare(device)
                 home.mount(device, wanted.mount)
-                if new:
-                    home.furnish(wanted.mount)
+            # Also where an agent before this one mounted it: nobody's data come before the stamp is off.
+            if home.is_unfinished(device):
+                home.furnish(wanted.mount)
+                home.finish(device)
         except home.HomeFailed as error:
             raise Failed("home", str(error)) from None
         except OSError as error:
@@ -71,6 +73,13 @@ class Machine:
             return server.Server(session.command, server.environment(session.env, place), place)
         except server.ServerFailed as error:
             raise Failed("server", str(error)) from None
+        except OSError as error:
+            reason = f"The server's log cannot be written: {error.strerror}."
+            raise Failed("server", f"{reason} {self.full()}".rstrip()) from None
+
+    def full(self) -> str:
+        """Say which disks are full."""
+        return space.full("/", self._home or DEFAULT_HOME)
 
     def probe(self, session: Session) -> probe.Probe:
         """Make what finds out whether the server answers."""

@@ -26,7 +26,7 @@ from cernvmapi.errors import CernVMError, Invalid
 from cernvmcontroller.catalogue.feeds import Feeds
 from cernvmcontroller.catalogue.sources import DEFAULT_FEEDS, load_feeds
 from cernvmcontroller.commands import COMMANDS
-from cernvmcontroller.context import refuse_secrets
+from cernvmcontroller.context import refuse_oversize, refuse_secrets
 from cernvmcontroller.fetch import Fetcher, Policy
 from cernvmcontroller.hypervisor import open_hypervisor
 from cernvmcontroller.hypervisor.interface import FilterSpec, NetworkSpec, PoolSpec
@@ -211,6 +211,11 @@ class CernVMController(Application):
         config=True
     )
     server_timeout = Float(240, help="Seconds until the notebook server answers.").tag(config=True)
+    reach_timeout = Float(
+        45,
+        help="Seconds until the notebook server that runs is reached from here, where the controller is on "
+        "the machines' network; 0 does not look for it.",
+    ).tag(config=True)
     agent_stop_timeout = Float(30, help="Seconds that the agent has to end the notebook server.").tag(
         config=True
     )
@@ -375,12 +380,7 @@ class CernVMController(Application):
             slots=self.slots,
             measures=self.metrics,
         )
-        repository = Repository(
-            store,
-            [Path(path) for path in self.appliances],
-            self.default_appliance or None,
-            self.state / "verified",
-        )
+        repository = self.repository(store)
         feeds = Feeds(store, self.fetcher(), load_feeds(self.feeds))
         engine = Engine(
             identity, store, inventory, repository, self.settings(), feeds=feeds, measures=self.metrics
@@ -389,6 +389,11 @@ class CernVMController(Application):
         await engine.start()
         log.info("controller started", hub=identity, version=version("cernvmhub"))
         return engine
+
+    def repository(self, store: Store) -> Repository:
+        """Return the appliances, not loaded yet."""
+        paths = [Path(path) for path in self.appliances]
+        return Repository(store, paths, self.default_appliance or None, self.state)
 
     def open_hypervisor(self, uri: str) -> Hypervisor:
         """Return the hypervisor at a libvirt connection URI; a benchmark has its own."""
@@ -479,6 +484,7 @@ class CernVMController(Application):
         """
         try:
             refuse_secrets(self.context, "c.CernVMController.context")
+            refuse_oversize(self.context)
         except Invalid as error:
             raise StateError(error.detail) from None
         return Settings(
@@ -486,6 +492,7 @@ class CernVMController(Application):
             boot_timeout=self.boot_timeout,
             session_timeout=self.session_timeout,
             server_timeout=self.server_timeout,
+            reach_timeout=self.reach_timeout,
             agent_stop_timeout=self.agent_stop_timeout,
             shutdown_timeout=self.shutdown_timeout,
             poll_interval=self.poll_interval,

@@ -63,6 +63,7 @@ class Guest:
         layer: Path | None = None,
         seed: Path | None = None,
         address: str = "",
+        rtc: str = "utc",
     ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self._folder = folder
@@ -90,7 +91,7 @@ class Guest:
         self._process = subprocess.Popen(
             [
                 "qemu-system-x86_64", "-machine", "q35,accel=tcg", "-cpu", "max", "-smp", "1",
-                "-m", str(memory_mib), "-display", "none", "-nodefaults", "-no-reboot",
+                "-m", str(memory_mib), "-rtc", f"base={rtc}", "-display", "none", "-nodefaults", "-no-reboot",
                 "-serial", f"file:{folder / 'console'}", *words,
                 "-device", "virtio-rng-pci", "-device", "virtio-serial-pci",
                 "-chardev", f"socket,id=agent,path={folder / 'agent'},server=on,wait=off",

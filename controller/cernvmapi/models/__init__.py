@@ -7,7 +7,7 @@ tolerate them, so that an older client reads a newer controller.
 Sizes are in MiB or bytes, as each field's name or description says; instants are UTC.
 """
 
-from cernvmapi.models.appliances import Appliance, Flavor, Hardware
+from cernvmapi.models.appliances import Appliance, ApplianceCreate, Flavor, Hardware, Origin
 from cernvmapi.models.base import (
     API_PREFIX,
     EnvName,
@@ -55,6 +55,7 @@ from cernvmapi.models.volumes import Volume, VolumeChange, VolumeKind
 __all__ = [
     "API_PREFIX",
     "Appliance",
+    "ApplianceCreate",
     "AuditRecord",
     "CatalogueEntry",
     "Certificates",
@@ -82,6 +83,7 @@ __all__ = [
     "Operation",
     "OperationStatus",
     "OwnerId",
+    "Origin",
     "Page",
     "Phase",
     "PhaseMark",

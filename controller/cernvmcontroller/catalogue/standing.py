@@ -48,8 +48,7 @@ def compared(
     appliances
         Those of the repository, hidden ones included.
     """
-    checksums = entry.enclosures[0].checksums if entry.enclosures else {}
-    here = next((each.id for each in appliances if each.sha256 == checksums.get("sha256")), None)
+    here = next((each.id for each in appliances if _same(id_, entry, each)), None)
     fields = {name: getattr(entry, name) for name in Entry.__struct_fields__}
     return CatalogueEntry(
         **fields,
@@ -62,6 +61,15 @@ def compared(
         expired=entry.expires is not None and entry.expires <= now,
         verified=signed,
     )
+
+
+def _same(id_: str, entry: Entry, appliance: Appliance) -> bool:
+    """Return whether an appliance is what an entry offers: by its checksum, else by where it came from."""
+    digest = entry.enclosures[0].checksums.get("sha256") if entry.enclosures else None
+    origin = appliance.origin
+    if digest is not None:
+        return digest in {appliance.sha256, origin.sha256 if origin else None}
+    return origin is not None and origin.entry == id_ and appliance.version == entry.version
 
 
 def _newer(entry: Entry, appliances: Sequence[Appliance]) -> bool:

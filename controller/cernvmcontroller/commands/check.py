@@ -22,7 +22,6 @@ from cernvmcontroller.machines.agreement import Finding, compare, persistent
 from cernvmcontroller.machines.inspection import Look, look
 from cernvmcontroller.machines.ledger import Ledger
 from cernvmcontroller.machines.repair import Repair
-from cernvmcontroller.repository import Repository
 from cernvmcontroller.statedir import StateError, known_hub_id, take_lock
 from cernvmcontroller.store import Store
 from cernvmcontroller.store.database import Database
@@ -130,8 +129,7 @@ class Check(CernVMController):
             return []
         store = await Store.open(self.database_url, identity)
         try:
-            paths = [Path(path) for path in self.appliances]
-            repository = Repository(store, paths, self.default_appliance or None, self.state / "verified")
+            repository = self.repository(store)
             await repository.load()
             alive = {name: each for name, each in hypervisors.items() if each.alive}
             return await Repair(identity, Ledger(store), repository, self.host_specs(), alive).mend(findings)

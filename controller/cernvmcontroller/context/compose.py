@@ -14,6 +14,9 @@ import yaml
 
 from cernvmapi.errors import Invalid
 
+LARGEST = 512 * 1024
+"""Bytes of user-data: every machine has its own copy in the pool, and reads it at every boot."""
+
 _SECRET_WORDS = ("token", "password", "passwd", "secret", "private_key", "api_key")
 
 
@@ -83,10 +86,11 @@ def compose(
     Raises
     ------
     Invalid
-        The site's data has a key that looks like a secret.
+        The site's data has a key that looks like a secret, or is too large.
     """
     site = dict(site or {})
     refuse_secrets(site)
+    refuse_oversize(site)
     user_data: dict[str, Any] = {
         "hostname": machine_id,
         "preserve_hostname": False,
@@ -94,6 +98,16 @@ def compose(
         **site,
     }
     return Context(instance_id=machine_id, hostname=machine_id, user_data=user_data, network=network)
+
+
+def refuse_oversize(site: Mapping[str, Any]) -> None:
+    """Refuse a site's cloud-config that is larger than a context should be."""
+    size = len(yaml.safe_dump(dict(site), allow_unicode=True).encode())
+    if size > LARGEST:
+        raise Invalid(
+            f"The context has {size // 1024} KiB, and machines take {LARGEST // 1024} KiB: have cloud-init "
+            "fetch what is large, with `runcmd` or from a package."
+        )
 
 
 def refuse_secrets(data: object, path: str = "user-data") -> None:

@@ -61,7 +61,9 @@ _ON = (libvirt.VIR_DOMAIN_RUNNING, libvirt.VIR_DOMAIN_BLOCKED)
 def reading(state: int, reason: int) -> tuple[Power, str]:
     """Return what libvirt's numbers for state and reason mean."""
     power, group = _POWER.get(state, (Power.UNKNOWN, "NOSTATE"))
-    return power, _REASONS[group].get(reason, "unknown")
+    word = _REASONS[group].get(reason, "unknown")
+    # For a moment after a guest kernel's panic; once QEMU is gone it is the shut-off state's "crashed".
+    return power, "crashed" if word == "panicked" else word
 
 
 class Domains:
@@ -131,6 +133,18 @@ class Domains:
             domain.shutdown()
 
         await self._with(uuid, shutdown)
+
+    async def resume(self, uuid: str) -> None:
+        """Let a paused one go on."""
+
+        def resume(domain: Any) -> None:
+            state = domain.state()[0]
+            if state in _OFF:
+                raise WrongState("The domain is not running.")
+            if state not in _ON:
+                domain.resume()
+
+        await self._with(uuid, resume)
 
     async def reboot(self, uuid: str) -> None:
         """Ask the guest to reboot."""

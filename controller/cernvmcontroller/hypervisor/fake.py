@@ -7,14 +7,13 @@ demand, hang, lose its connection, crash a guest, play the agent.
 from __future__ import annotations
 
 import asyncio
-import functools
-from collections import defaultdict
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
+from typing import TYPE_CHECKING
 
 from cernvmapi.errors import HostUnreachable, HypervisorFailed, NotFound
 from cernvmapi.models import Power
+from cernvmcontroller.hypervisor.fakefaults import FaultyCalls, verb
 from cernvmcontroller.hypervisor.fakehost import FakeDomain, FakeHost, FakePool, FakeVolume
 from cernvmcontroller.hypervisor.fakestream import MemoryStream
 from cernvmcontroller.hypervisor.interface import (
@@ -40,32 +39,13 @@ from cernvmcontroller.hypervisor.interface import (
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-P = ParamSpec("P")
-R = TypeVar("R")
-
 OnChannel = Callable[[str, str, ByteStream], Awaitable[None]]
 """Plays the guest's end of a channel: called with the domain's UUID, the channel's name and a stream."""
 
 _KEPT = 4 * 1024 * 1024
 
 
-def _verb(
-    method: Callable[Concatenate[FakeHypervisor, P], Coroutine[Any, Any, R]],
-) -> Callable[Concatenate[FakeHypervisor, P], Coroutine[Any, Any, R]]:
-    """Let injected faults act on a verb, before and after it does its work."""
-    name = method.__name__
-
-    @functools.wraps(method)
-    async def wrapper(self: FakeHypervisor, /, *args: P.args, **kwargs: P.kwargs) -> R:
-        await self._before(name)
-        result = await method(self, *args, **kwargs)
-        self._after(name)
-        return result
-
-    return wrapper
-
-
-class FakeHypervisor:
+class FakeHypervisor(FaultyCalls):
     """A hypervisor in memory.
 
     Parameters
@@ -89,9 +69,8 @@ class FakeHypervisor:
         acceleration: str = "qemu",
         capabilities: HostCapabilities | None = None,
     ) -> None:
-        self.uri = uri
+        super().__init__(uri, deadline)
         self.host = host or FakeHost()
-        self.deadline = deadline
         self.acceleration = acceleration
         self.announced = capabilities or HostCapabilities(
             host_uuid="6d3b8d0e-7a0c-4a5e-9d8c-0f0f0f0f0f0f",
@@ -104,38 +83,15 @@ class FakeHypervisor:
             hypervisor_version="7.2.0",
             domain_types=frozenset({"kvm", "qemu"}),
         )
-        self.alive = False
-        self.reason = "not connected yet"
         self.stuck = 0
         self.breaker_open = False
         self.on_channel: OnChannel | None = None
-        self.calls: list[str] = []
-        """Every verb that was called, in order."""
         self.reachable = True
         self._subscribers: list[Callback] = []
-        self._failures: dict[str, list[Exception]] = defaultdict(list)
-        self._lost: dict[str, list[Exception]] = defaultdict(list)
-        self._hanging: dict[str, asyncio.Event] = {}
         self._streams: dict[tuple[str, str], MemoryStream] = {}
         self._agents: set[asyncio.Task[None]] = set()
 
-    # --- faults and the guest's side, for tests ---
-
-    def fail_next(self, verb: str, error: Exception | None = None, times: int = 1) -> None:
-        """Let the next calls of `verb` fail before they do anything."""
-        self._failures[verb] += [error or HypervisorFailed(f"{verb} failed on demand")] * times
-
-    def lose_reply(self, verb: str, error: Exception | None = None) -> None:
-        """Let the next call of `verb` do its work and then fail."""
-        self._lost[verb].append(error or HostUnreachable(f"The reply to {verb} was lost."))
-
-    def hang(self, verb: str) -> None:
-        """Let calls of `verb` not answer, until `release` or the deadline."""
-        self._hanging[verb] = asyncio.Event()
-
-    def release(self, verb: str) -> None:
-        """Let the calls of `verb` that hang go on."""
-        self._hanging.pop(verb).set()
+    # --- what happens to a host and its guests, for tests ---
 
     def disconnect(self, reason: str = "the host went away") -> None:
         """Lose the connection; machines go on."""
@@ -161,12 +117,6 @@ class FakeHypervisor:
         domain = self.host.domain(uuid)
         domain.power, domain.reason = Power.PAUSED, reason
         self._emit(DomainEvent(uuid, DomainEventKind.PAUSED))
-
-    def resume(self, uuid: str) -> None:
-        """Let a paused domain go on."""
-        domain = self.host.domain(uuid)
-        domain.power, domain.reason = Power.ON, "unpaused"
-        self._emit(DomainEvent(uuid, DomainEventKind.RESUMED))
 
     # --- connection ---
 
@@ -197,40 +147,40 @@ class FakeHypervisor:
 
         return unsubscribe
 
-    @_verb
+    @verb
     async def capabilities(self) -> HostCapabilities:
         """Return what was announced."""
         return self.announced
 
-    @_verb
+    @verb
     async def probe_acceleration(self, image: Path | None, pool: str) -> str:  # noqa: ARG002
         """Return what the test said."""
         return self.acceleration
 
     # --- domains ---
 
-    @_verb
+    @verb
     async def domains(self) -> list[DomainState]:
         """Return all domains."""
         return [domain.state() for domain in self.host.domains.values()]
 
-    @_verb
+    @verb
     async def domain(self, uuid: str) -> DomainState | None:
         """Return one domain, or None."""
         known = self.host.domains.get(uuid)
         return known.state() if known else None
 
-    @_verb
+    @verb
     async def domain_xml(self, uuid: str) -> str:
         """Return its XML."""
         return self.host.domain(uuid).xml
 
-    @_verb
+    @verb
     async def define(self, xml: str) -> None:
         """Define, or define anew."""
         self._emit(DomainEvent(self.host.define(xml).uuid, DomainEventKind.DEFINED))
 
-    @_verb
+    @verb
     async def start(self, uuid: str) -> None:
         """Start."""
         domain = self.host.domain(uuid)
@@ -242,7 +192,7 @@ class FakeHypervisor:
         domain.power, domain.reason = Power.ON, "booted"
         self._emit(DomainEvent(uuid, DomainEventKind.STARTED))
 
-    @_verb
+    @verb
     async def shutdown(self, uuid: str) -> None:
         """Ask the guest to shut down; it does, a little later, if it obeys."""
         domain = self.host.domain(uuid)
@@ -251,14 +201,24 @@ class FakeHypervisor:
         if domain.obeys:
             asyncio.get_running_loop().call_soon(self._obey, domain)
 
-    @_verb
+    @verb
+    async def resume(self, uuid: str) -> None:
+        """Let a paused domain go on."""
+        domain = self.host.domain(uuid)
+        if domain.power is Power.OFF:
+            raise WrongState("Requested operation is not valid: domain is not running")
+        if domain.power is Power.PAUSED:
+            domain.power, domain.reason = Power.ON, "unpaused"
+            self._emit(DomainEvent(uuid, DomainEventKind.RESUMED))
+
+    @verb
     async def destroy(self, uuid: str) -> None:
         """Pull the plug."""
         domain = self.host.domains.get(uuid)
         if domain is not None:
             self._stop(domain, "destroyed", DomainEventKind.STOPPED)
 
-    @_verb
+    @verb
     async def reboot(self, uuid: str) -> None:
         """Ask the guest to reboot; its streams stay open, as they do under QEMU."""
         domain = self.host.domain(uuid)
@@ -266,7 +226,7 @@ class FakeHypervisor:
             raise WrongState("Requested operation is not valid: domain is not running")
         self._emit(DomainEvent(uuid, DomainEventKind.REBOOTED))
 
-    @_verb
+    @verb
     async def undefine(self, uuid: str) -> None:
         """Remove the definition."""
         domain = self.host.domains.get(uuid)
@@ -279,40 +239,40 @@ class FakeHypervisor:
 
     # --- storage ---
 
-    @_verb
+    @verb
     async def ensure_pool(self, spec: PoolSpec) -> PoolState:
         """Make the pool exist."""
         pool = self.host.pools.setdefault(spec.name, FakePool(spec.name, spec.path))
         return PoolState(pool.name, pool.capacity, pool.available)
 
-    @_verb
+    @verb
     async def pool(self, name: str) -> PoolState:
         """Return a pool's sizes."""
         pool = self.host.pool(name)
         return PoolState(pool.name, pool.capacity, pool.available)
 
-    @_verb
+    @verb
     async def remove_pool(self, name: str) -> None:
         """Forget a pool."""
         self.host.pools.pop(name, None)
 
-    @_verb
+    @verb
     async def volumes(self, pool: str) -> list[VolumeState]:
         """Return the finished volumes."""
         return [_state(volume) for volume in self.host.pool(pool).volumes.values() if volume.complete]
 
-    @_verb
+    @verb
     async def unfinished(self, pool: str) -> list[str]:
         """Return the names of unfinished volumes."""
         return sorted(each.name for each in self.host.pool(pool).volumes.values() if not each.complete)
 
-    @_verb
+    @verb
     async def volume(self, pool: str, name: str) -> VolumeState | None:
         """Return one finished volume, or None."""
         found = self.host.pool(pool).volumes.get(name)
         return _state(found) if found is not None and found.complete else None
 
-    @_verb
+    @verb
     async def create_volume(
         self,
         pool: str,
@@ -333,7 +293,7 @@ class FakeHypervisor:
             )
         return _state(store.volumes[name])
 
-    @_verb
+    @verb
     async def upload_volume(
         self,
         pool: str,
@@ -367,7 +327,7 @@ class FakeHypervisor:
         volume.complete = True
         return _state(volume)
 
-    @_verb
+    @verb
     async def read_volume(self, pool: str, name: str, limit: int) -> bytes:
         """Return the first bytes of a volume."""
         try:
@@ -375,7 +335,7 @@ class FakeHypervisor:
         except KeyError:
             raise NotFound(f"Storage volume not found: no volume '{name}'") from None
 
-    @_verb
+    @verb
     async def delete_volume(self, pool: str, name: str) -> None:
         """Delete a volume."""
         store = self.host.pools.get(pool)
@@ -384,22 +344,22 @@ class FakeHypervisor:
 
     # --- networks ---
 
-    @_verb
+    @verb
     async def ensure_network(self, spec: NetworkSpec) -> None:
         """Make the network exist."""
         self.host.networks[spec.name] = spec
 
-    @_verb
+    @verb
     async def remove_network(self, name: str) -> None:
         """Forget a network."""
         self.host.networks.pop(name, None)
 
-    @_verb
+    @verb
     async def ensure_filter(self, spec: FilterSpec) -> None:
         """Make the filter exist."""
         self.host.filters[spec.name] = spec
 
-    @_verb
+    @verb
     async def remove_filter(self, name: str) -> None:
         """Forget a filter, unless a domain refers to it."""
         if any(
@@ -412,7 +372,7 @@ class FakeHypervisor:
 
     # --- streams ---
 
-    @_verb
+    @verb
     async def open_channel(self, uuid: str, name: str = AGENT_CHANNEL) -> ByteStream:
         """Open a channel; `on_channel` plays the guest."""
         ours, theirs = self._open(uuid, name)
@@ -422,7 +382,7 @@ class FakeHypervisor:
             task.add_done_callback(self._agents.discard)
         return ours
 
-    @_verb
+    @verb
     async def open_console(self, uuid: str) -> ByteStream:
         """Open the console; it says what the host's `consoles` holds."""
         ours, theirs = self._open(uuid, "console")
@@ -430,24 +390,6 @@ class FakeHypervisor:
         return ours
 
     # --- inner ---
-
-    async def _before(self, verb: str, *, connected: bool = True) -> None:
-        self.calls.append(verb)
-        if verb in self._hanging:
-            try:
-                await asyncio.wait_for(self._hanging[verb].wait(), self.deadline)
-            except TimeoutError:
-                raise HostUnreachable(f"{self.uri} did not answer within {self.deadline:g} s.") from None
-        else:
-            await asyncio.sleep(0)
-        if self._failures[verb]:
-            raise self._failures[verb].pop(0)
-        if connected and not self.alive:
-            raise HostUnreachable(f"{self.uri} does not answer: {self.reason}.")
-
-    def _after(self, verb: str) -> None:
-        if self._lost[verb]:
-            raise self._lost[verb].pop(0)
 
     async def _play(self, agent: OnChannel, uuid: str, name: str, stream: MemoryStream) -> None:
         try:

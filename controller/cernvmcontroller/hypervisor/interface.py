@@ -383,6 +383,10 @@ class Hypervisor(Protocol):
         """Ask the guest to shut down (it may take its time, or not obey). `WrongState` unless it runs."""
         ...
 
+    async def resume(self, uuid: str) -> None:
+        """Let a paused one go on; no error when it runs already. `WrongState` when it is off."""
+        ...
+
     async def destroy(self, uuid: str) -> None:
         """Pull the plug; no error when it is off or gone."""
         ...

@@ -137,6 +137,10 @@ class LibvirtHypervisor:
         """Ask the guest to shut down."""
         await self._domains.shutdown(uuid)
 
+    async def resume(self, uuid: str) -> None:
+        """Let a paused one go on."""
+        await self._domains.resume(uuid)
+
     async def destroy(self, uuid: str) -> None:
         """Pull the plug."""
         await self._domains.destroy(uuid)

@@ -1,7 +1,8 @@
 """The controller's end of the agent's channel: one link a running machine, re-made whenever it breaks.
 
 A link knows what the agent said last and tells `changed` when that is something new. It believes the guest
-nothing that matters: a message of another session changes nothing.
+nothing that matters: a message of another session changes nothing, and a session that ended has ended. A
+guest that talks without end is listened to at its `Allowance`; one that does not listen is hung up on.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from cernvmapi.errors import CernVMError
 from cernvmcontroller import trace
 from cernvmcontroller.hypervisor.interface import ByteStream
 from cernvmcontroller.machines import agentwire as wire
+from cernvmcontroller.machines.allowance import BYTES, Allowance
 from cernvmcontroller.machines.console import readable
 from cernvmcontroller.tasks import end
 
@@ -26,6 +28,9 @@ if TYPE_CHECKING:
 
 _log = structlog.get_logger(__name__)
 _GARBAGE_LOGGED = 5
+_HEARD_WITHIN = 30.0
+"""Seconds in which the guest has to take what it is told."""
+_ENDED = ("failed", "exited")
 
 Opener = Callable[[], Awaitable[ByteStream]]
 
@@ -62,6 +67,9 @@ class AgentLink:
         self.garbage = 0
         self._offered: str | None = None
         """Id of a session that is being delivered: what the agent says of it may come before its reply."""
+        self._greeted = False
+        """Whether it said hello since the channel was opened."""
+        self._allowance = Allowance()
         self._opener = opener
         self._changed = changed
         self._retry = retry
@@ -123,6 +131,18 @@ class AgentLink:
             await self._send(wire.encode("query"))
         return refused
 
+    async def tell_the_time(self) -> None:
+        """Have the agent set its clock, which stood still while the machine was paused.
+
+        Raises
+        ------
+        ConnectionError
+            The channel is closed: the agent is told the time when it is open again.
+        """
+        refused = await self.ask("clock", _HEARD_WITHIN, time=time.time())
+        if refused is not None:
+            _log.warning("the machine's clock was not set", machine=self.machine, reason=refused)
+
     async def ask(self, kind: Any, seconds: float, **fields: Any) -> str | None:
         """Send a request, with what it is for, and wait for the agent's reply.
 
@@ -140,8 +160,8 @@ class AgentLink:
         reply: asyncio.Future[wire.Reply] = asyncio.get_running_loop().create_future()
         self._replies[number] = reply
         try:
-            await self._send(wire.encode(kind, id=number, **trace.ids(), **fields))
             async with asyncio.timeout(seconds):
+                await self._send(wire.encode(kind, id=number, **trace.ids(), **fields))
                 said = await reply
         except TimeoutError:
             return f"The agent did not answer within {seconds:g} s."
@@ -150,9 +170,19 @@ class AgentLink:
         return None if said.ok else readable((said.error or "The agent gave no reason.").encode())
 
     async def _send(self, line: bytes) -> None:
-        if self._stream is None:
+        stream = self._stream
+        if stream is None:
             raise ConnectionResetError("not connected")
-        await self._stream.write(line)
+        try:
+            async with asyncio.timeout(_HEARD_WITHIN):
+                await stream.write(line)
+        except TimeoutError:
+            await stream.close()
+            raise ConnectionResetError("the agent does not read") from None
+        except asyncio.CancelledError:
+            # Half a line may be under way: what came after it would not be understood.
+            await stream.close()
+            raise
 
     async def _run(self) -> None:
         trace.begin(machine=self.machine)  # it outlives the operation that opened it
@@ -166,12 +196,14 @@ class AgentLink:
             await asyncio.sleep(self._retry)
 
     async def _converse(self, stream: ByteStream) -> None:
-        self._stream = stream
+        self._stream, self._greeted = stream, False
         reader = wire.LineReader()
         try:
-            await stream.write(wire.encode("query"))
+            await self._send(wire.encode("query"))
             while data := await stream.read():
+                await self._spend(len(data) / BYTES)
                 for message in reader.feed(data):
+                    await self._spend(1)
                     await self._hear(message)
         except ConnectionError as error:
             _log.debug("agent channel broke", reason=str(error))
@@ -182,14 +214,28 @@ class AgentLink:
                     reply.set_exception(ConnectionResetError("it broke"))
             await stream.close()
 
+    async def _spend(self, amount: float) -> None:
+        """Let a guest that says too much wait: the channel is full then, and so is its end of it."""
+        wait = self._allowance.spend(amount, asyncio.get_running_loop().time())
+        if wait:
+            await asyncio.sleep(wait)
+
     async def _hear(self, message: wire.Message | wire.Garbage) -> None:
+        before = self._known()
+        await self._take(message)
+        if self._known() != before:
+            self._changed()
+
+    async def _take(self, message: wire.Message | wire.Garbage) -> None:
         expected = self._offered or self.session
         match message:
             case wire.Hello():
                 await self._greet(message)
             case wire.PhaseSaid():
                 self.phase = message
-            case wire.Ready(session=session, port=port) if session == expected:
+            case wire.Ready(session=session, port=port) if session == expected and not (
+                session == self.session and self.state in _ENDED
+            ):
                 self.session, self.state, self.port = session, "ready", port
             case wire.Failed(session=session) if session in (None, expected):
                 self.session, self.state, self.failed = session or self.session, "failed", message
@@ -199,18 +245,22 @@ class AgentLink:
                 reply = self._replies.get(number)
                 if reply is not None and not reply.done():
                     reply.set_result(message)
-                return
             case wire.Garbage(reason=reason):
                 self.garbage += 1
                 if self.garbage <= _GARBAGE_LOGGED:
                     _log.warning("the agent says what is no message", reason=reason[:200])
-                return
             case _:
                 _log.debug("a message of another session", kind=type(message).__name__)
-                return
-        self._changed()
+
+    def _known(self) -> tuple[object, ...]:
+        """Return all of what the agent said that somebody acts on."""
+        return (
+            self._greeted, self.hello, self.state, self.session, self.phase, self.failed, self.exited,
+            self.mismatch, self.port,
+        )  # fmt: skip
 
     async def _greet(self, hello: wire.Hello) -> None:
+        self._greeted = True
         if hello.protocol != wire.PROTOCOL:
             self.hello, self.mismatch = hello, hello.protocol
             return

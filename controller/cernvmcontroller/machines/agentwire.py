@@ -95,15 +95,18 @@ class LineReader:
     def __init__(self, limit: int = MAX_LINE) -> None:
         self._limit = limit
         self._rest = bytearray()
+        self._looked_at = 0
+        """Bytes of the rest that hold no end of a line: a line in many small pieces costs no more."""
         self._dropping = False
 
     def feed(self, data: bytes) -> list[Message | Garbage]:
         """Return the messages that are complete now."""
         found: list[Message | Garbage] = []
         self._rest += data
-        while (end := self._rest.find(b"\n")) >= 0:
+        while (end := self._rest.find(b"\n", self._looked_at)) >= 0:
             line = bytes(self._rest[:end])
             del self._rest[: end + 1]
+            self._looked_at = 0
             if self._dropping:
                 self._dropping = False
             elif len(line) > self._limit:
@@ -115,6 +118,7 @@ class LineReader:
                 found.append(Garbage(f"a line of more than {self._limit} bytes"))
             self._dropping = True
             self._rest.clear()
+        self._looked_at = len(self._rest)
         return found
 
 

@@ -9,6 +9,7 @@ from cernvmapi.errors import Conflict, ForeignHome, Invalid
 from cernvmapi.models import Appliance, Flavor, Machine, MachineCreate, Status, Target, VolumeKind
 from cernvmcontroller import naming
 from cernvmcontroller.machines.ledger import changed, to_model
+from cernvmcontroller.machines.volumes import deletion
 from cernvmcontroller.placement import Wish, choose
 from cernvmcontroller.store import Actor, Store, Transaction, addresses, inventory, machines, volumes
 from cernvmcontroller.store.tables import MachineRow, VolumeRow
@@ -60,7 +61,7 @@ class Birth:
                 if there is not None:
                     return _same(there, request, appliance, flavor), False
             row = self._row(machine_id, request, owner, appliance, flavor)
-            self._refuse_home_in_use(home)
+            await self._refuse_home_in_use(tx, home)
             host = await self._place(tx, row, request, appliance, home)
             tx.session.add(row)
             await inventory.promise(tx, row, host.id)
@@ -149,10 +150,10 @@ class Birth:
             await volumes.changed(tx, home)
         return home
 
-    def _refuse_home_in_use(self, home: VolumeRow | None) -> None:
+    async def _refuse_home_in_use(self, tx: Transaction, home: VolumeRow | None) -> None:
         if home is not None and home.machine is not None:
             raise Conflict(f"The home is in use by the machine {home.machine}; stop that one first.")
-        if home is not None and home.id in self._shop.going:
+        if home is not None and await deletion(tx.session, home.id) is not None:
             raise Conflict("The home is being deleted; try again in a moment: then you get a new one.")
 
     async def _new_home(

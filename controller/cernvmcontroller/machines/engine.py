@@ -29,7 +29,7 @@ from cernvmcontroller.machines.service import Machines
 from cernvmcontroller.machines.sessions import Sessions
 from cernvmcontroller.machines.sweep import sweep
 from cernvmcontroller.machines.uploads import Uploads
-from cernvmcontroller.machines.volumes import Volumes
+from cernvmcontroller.machines.volumes import DELETION, Volumes
 from cernvmcontroller.machines.worker import UNDER_WAY, Worker
 from cernvmcontroller.machines.workshop import Workshop
 from cernvmcontroller.measures import Measures, Unmeasured
@@ -139,7 +139,7 @@ class Engine:
         self.reconciler = Reconciler(Worker(self._shop), settings.retry)
         self.machines = Machines(store, self._shop, self.reconciler.interrupt)
         self.operations = Operations(store, self.machines.cancel_start)
-        self.volumes = Volumes(store, inventory, hub_id, self._shop.going)
+        self.volumes = Volumes(store, inventory, hub_id)
         self.audit = Audit(store)
         self.census = Census(store, inventory.configured)
         self._uuids: dict[str, str] = {}
@@ -238,7 +238,7 @@ class Engine:
         else:
             await self.census.add(link.id)
             await self._sweep(link.spec.pool.name)
-        await self.volumes.go_on(link.spec.pool.name)
+        await self.volumes.go_on()
         async with self.store.read() as session:
             placed = await machines.on_host(session, link.id)
         self._uuids.update((row.uuid, row.id) for row in placed)
@@ -275,10 +275,8 @@ class Engine:
         """End the operations of an earlier controller that nothing goes on with."""
         async with self.store.write(Actor.system(), "operations.close", "operations", audit=False) as tx:
             for operation in await operations.running(tx.session):
-                if operation.action == "volume.delete":
-                    # Gone on with when a host of its pool answers; until then no machine is given the home.
-                    self._shop.going.add(operation.subject.removeprefix("volume/"))
-                    continue
+                if operation.action == DELETION:
+                    continue  # gone on with when a host of its pool answers; no machine is given the home
                 row = await tx.session.get(MachineRow, operation.subject.removeprefix("machine/"))
                 if row is None or row.status not in UNDER_WAY:
                     ended = CernVMError(
@@ -308,6 +306,7 @@ class Engine:
                     _log.warning("pool not measured", host=link.id, reason=error.detail)
                 if link.id in self.census.missing:
                     await self._came(link)
+        await self.volumes.go_on()
         async with self.store.read() as session:
             everything = await machines.all_ids(session)
         await self._look_at(everything)

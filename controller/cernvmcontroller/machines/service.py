@@ -157,13 +157,38 @@ class Machines:
         return answer
 
     async def reboot(self, actor: Actor, machine_id: str) -> Operation:
-        """Begin a reboot."""
+        """Begin a reboot.
+
+        Raises
+        ------
+        Conflict
+            The machine serves a notebook and nobody has its session any more: this controller and the hub
+            were both restarted since. It would wait for it in vain, so it is left as it is.
+        """
+        await self._need_session(machine_id)
         async with self._store.write(actor, "machine.reboot", f"machine/{machine_id}") as tx:
             row = await machines.get(tx.session, machine_id)
             tx.details["owner"] = row.owner
             answer = operations.to_model(await verbs.reboot(tx, row))
         self._interrupt(machine_id)
         return answer
+
+    async def _need_session(self, machine_id: str) -> None:
+        """Have the hub send the session of a machine again that this controller does not hold."""
+        async with self._store.read() as session:
+            row = await machines.get(session, machine_id)
+        check(Action.REBOOT, row.status, row.power)
+        if not row.notebook or self._shop.sessions.get(machine_id) is not None:
+            return
+        async with self._shop.ledger.change(machine_id) as (_, current):
+            current.awaiting_session = True
+        if not await self._shop.sessions.arrival(machine_id, self._shop.settings.resend_timeout):
+            async with self._shop.ledger.change(machine_id) as (_, current):
+                current.awaiting_session = False
+            raise Conflict(
+                "The machine cannot be rebooted: its notebook server's session is not known any more, since "
+                "hub and controller were restarted. Stop the server and start it again; the home stays."
+            )
 
     async def delete(self, actor: Actor, machine_id: str) -> Operation:
         """Begin to remove the machine and its disk; the home stays."""

@@ -20,6 +20,10 @@ class Settings:
     boot_timeout: float = 180
     session_timeout: float = 120
     server_timeout: float = 240
+    reach_timeout: float = 45
+    """That the hub's side of the network has to find the server; 0 does not look for it."""
+    resend_timeout: float = 5
+    """That the hub has to send a session again, before a machine is rebooted that would need it."""
     agent_stop_timeout: float = 30
     shutdown_timeout: float = 60
     poll_interval: float = 60

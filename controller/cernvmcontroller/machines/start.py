@@ -17,6 +17,7 @@ from cernvmcontroller.machines import agentwire as wire
 from cernvmcontroller.machines import sidecar
 from cernvmcontroller.machines.console import readable
 from cernvmcontroller.machines.ledger import finish_operations, mark
+from cernvmcontroller.machines.reach import reach
 from cernvmcontroller.store import operations, volumes
 from cernvmcontroller.store.tables import MachineRow, VolumeRow
 
@@ -271,14 +272,7 @@ class Start:
             if held is not None and link.connected and link.session != held.id:
                 # The agent began anew, or the hub sent another session.
                 await self._session()
-            if link.failed is not None or link.state == "failed":
-                raise _refusal(link.failed)
-            if link.exited is not None:
-                raise StartFailed(
-                    f"The notebook server ended with code {link.exited.code} while it started. "
-                    "The end of its log says why.",
-                    errors=_tail(link.exited.log_tail),
-                )
+            _refuse_ended(link)
             if link.phase is not None and link.phase.phase in AGENT_PHASES:
                 phase, message, progress = AGENT_PHASES[link.phase.phase]
                 await self._mark(phase, message, progress)
@@ -290,6 +284,17 @@ class Start:
                 f"{self.shop.settings.server_timeout:g} seconds. The end of the console says more; "
                 "try again, or choose a larger flavor."
             )
+
+    async def _reach(self) -> None:
+        if not self.row.notebook:
+            return
+        link = self._link()
+
+        async def goes_on() -> None:
+            await self._still_on()
+            _refuse_ended(link)
+
+        await reach(self.shop, self.row, self.host, self.job, goes_on)
 
     MAKE: ClassVar[tuple[tuple[str, Phase, str, int, Callable[[Start], Awaitable[None]]], ...]] = (
         ("base", Phase.DISK, "The appliance is brought to the host", 8, _base),
@@ -304,6 +309,7 @@ class Start:
         ("agent", Phase.BOOT, "The machine boots", 34, _agent),
         ("session", Phase.CONTEXT, "The machine is up and gets its session", 64, _session),
         ("ready", Phase.CONTEXT, "The machine gets ready for you", 68, _ready),
+        ("reach", Phase.SERVER, "The notebook server is looked for", 95, _reach),
     )
 
     # --- what the steps share ---
@@ -420,6 +426,18 @@ class Start:
             row.awaiting_session = waits
             row.session_id = session_id or row.session_id
             row.port = port or row.port
+
+
+def _refuse_ended(link: AgentLink) -> None:
+    """Raise `StartFailed` when the agent says that there will be no server, or that it ended."""
+    if link.failed is not None or link.state == "failed":
+        raise _refusal(link.failed)
+    if link.exited is not None:
+        raise StartFailed(
+            f"The notebook server ended with code {link.exited.code} while it started. "
+            "The end of its log says why.",
+            errors=_tail(link.exited.log_tail),
+        )
 
 
 def _refusal(failed: wire.Failed | None) -> StartFailed:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
+from cernvmapi.errors import CernVMError, HypervisorFailed, NoRoom
 from cernvmapi.models import VolumeKind
 from cernvmcontroller import naming
 from cernvmcontroller.store import Actor, Store, volumes
@@ -17,11 +19,13 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
     from pathlib import Path
 
-    from cernvmcontroller.hypervisor.interface import VolumeState
+    from cernvmcontroller.hypervisor.interface import Format, VolumeState
     from cernvmcontroller.inventory import HostLink
     from cernvmcontroller.repository import Manifest
 
 _MIB = 1024 * 1024
+_FULL = "no space left"
+"""The words of a full disk (ENOSPC), which libvirt hands on."""
 
 
 class Upload:
@@ -60,9 +64,16 @@ class Uploads:
 
         async def work(upload: Upload) -> VolumeState:
             known = await host.hypervisor.volume(host.spec.pool.name, name)
-            if known is None:
-                await verified()
-            return await self._send(host, name, manifest.image, VolumeKind.BASE, upload)
+            if known is not None:
+                return await self._noted(host, known, VolumeKind.BASE)
+            await verified()
+            state = await self._send(host, name, manifest.image, "qcow2", upload)
+            try:
+                await verified()  # at once where the file is as it was; a base is known by what is in it
+            except CernVMError:
+                await self._remove(host, name)
+                raise
+            return await self._noted(host, state, VolumeKind.BASE)
 
         return self._once(host, name, manifest.appliance.size, work)
 
@@ -80,7 +91,8 @@ class Uploads:
         name, size = await self.layer_name(path)
 
         async def work(upload: Upload) -> VolumeState:
-            return await self._send(host, name, path, VolumeKind.LAYER, upload)
+            state = await self._send(host, name, path, "raw", upload)
+            return await self._noted(host, state, VolumeKind.LAYER)
 
         return self._once(host, name, size, work)
 
@@ -129,20 +141,54 @@ class Uploads:
         return upload
 
     async def _send(
-        self, host: HostLink, name: str, source: Path, kind: VolumeKind, upload: Upload
+        self, host: HostLink, name: str, source: Path, image_format: Format, upload: Upload
     ) -> VolumeState:
+        """Send a file; where that fails nothing of it stays, so that there is room again.
+
+        Raises
+        ------
+        NoRoom
+            The pool became full.
+        HypervisorFailed
+            The file cannot be read, or the host refused it.
+        """
         pool = host.spec.pool.name
-        state = await host.hypervisor.upload_volume(
-            pool, name, source, format="qcow2" if kind is VolumeKind.BASE else "raw", progress=upload.advance
-        )
+        try:
+            return await host.hypervisor.upload_volume(
+                pool, name, source, format=image_format, progress=upload.advance
+            )
+        except OSError as error:
+            await self._remove(host, name)
+            raise HypervisorFailed(
+                f"The image cannot be read ({error.strerror}). Ask an administrator to build the "
+                "appliance again."
+            ) from None
+        except HypervisorFailed as error:
+            await self._remove(host, name)
+            if _FULL in error.detail.lower():
+                raise NoRoom(
+                    f"The storage pool {pool} of the host {host.id} is full: {upload.size // _MIB + 1} MiB "
+                    "do not fit into it. Ask an administrator for room, or try again when machines were "
+                    "deleted."
+                ) from None
+            raise
+
+    async def _remove(self, host: HostLink, name: str) -> None:
+        """Remove what was not finished; where that fails too it stays marked, and is begun anew."""
+        with contextlib.suppress(CernVMError):
+            await host.hypervisor.delete_volume(host.spec.pool.name, name)
+
+    async def _noted(self, host: HostLink, state: VolumeState, kind: VolumeKind) -> VolumeState:
+        """Write down that a volume is there."""
+        pool = host.spec.pool.name
         async with self._store.write(Actor.system(), "volume.upload", f"pool/{pool}", audit=False) as tx:
-            if await volumes.by_name(tx.session, pool, name) is None:
+            if await volumes.by_name(tx.session, pool, state.name) is None:
                 await volumes.add(
                     tx,
                     VolumeRow(
                         id=naming.new_id("v"),
                         kind=kind,
-                        name=name,
+                        name=state.name,
                         pool=pool,
                         capacity_mib=-(-state.capacity // _MIB),
                         allocation_mib=-(-state.allocation // _MIB),

@@ -7,17 +7,27 @@ from typing import TYPE_CHECKING
 import structlog
 from sqlalchemy import select
 
-from cernvmapi.errors import CernVMError, Conflict, HostUnreachable
+from cernvmapi.errors import CernVMError, Conflict, HostUnreachable, HypervisorFailed
 from cernvmapi.models import OperationStatus, Page, Volume, VolumeChange, VolumeKind
 from cernvmcontroller import naming
 from cernvmcontroller.machines import sidecar
 from cernvmcontroller.store import Actor, Store, Transaction, operations, volumes
-from cernvmcontroller.store.tables import MachineRow, VolumeRow
+from cernvmcontroller.store.tables import MachineRow, OperationRow, VolumeRow
 
 if TYPE_CHECKING:
+    from sqlalchemy.ext.asyncio import AsyncSession
+
     from cernvmcontroller.inventory import HostLink, Inventory
 
 _log = structlog.get_logger(__name__)
+
+DELETION = "volume.delete"
+"""Action of the operation that runs while a home is being deleted."""
+
+
+async def deletion(session: AsyncSession, volume_id: str) -> OperationRow | None:
+    """Return the operation that deletes a volume, None where nobody deletes it."""
+    return next(iter(await operations.running(session, f"volume/{volume_id}")), None)
 
 
 class Volumes:
@@ -27,16 +37,14 @@ class Volumes:
     ----------
     hub_id
         Of this installation.
-    going
-        Ids of the homes that are being deleted; no machine is given one of those.
     """
 
-    def __init__(self, store: Store, inventory: Inventory, hub_id: str, going: set[str]) -> None:
+    def __init__(self, store: Store, inventory: Inventory, hub_id: str) -> None:
         self._hub_id = hub_id
         self._store = store
         self._inventory = inventory
-        self._going = going
         self._deleting: set[str] = set()
+        """Ids of the homes that this process is deleting just now."""
 
     async def get(self, volume_id: str) -> Volume:
         """Return one volume."""
@@ -68,7 +76,7 @@ class Volumes:
         Raises
         ------
         Conflict
-            It is no home, a machine has it, or the new owner's server has one already.
+            It is no home, is being deleted, a machine has it, or the new owner's server has one already.
         HostUnreachable
             No host reaches its pool.
         """
@@ -76,6 +84,8 @@ class Volumes:
         async with self._store.write(actor, "volume.change", f"volume/{volume_id}", details=details) as tx:
             row = await volumes.get(tx.session, volume_id)
             await self._refuse(tx, row, "changed")
+            if await deletion(tx.session, volume_id) is not None:
+                raise Conflict("The home is being deleted; nobody is given it any more.")
             host = self._host(row.pool)
             owner = row.owner if request.owner is None else request.owner
             server = row.server_name if request.server_name is None else request.server_name
@@ -93,62 +103,63 @@ class Volumes:
     async def delete(self, actor: Actor, volume_id: str) -> None:
         """Delete a home that no machine has, with all that is in it.
 
-        A deletion that failed can be repeated; the next controller goes on with one that this did not live
-        to end.
+        While its operation runs, nobody is given the home. Where the host did not answer in time it may end
+        the deletion later: the operation runs on, and the deletion is finished when the host answers again,
+        by the next controller too, or when it is asked for anew.
 
         Raises
         ------
         Conflict
             It belongs to a machine, is deleted already, or is no home.
+        HostUnreachable
+            No host reaches its pool, or the one that does has not answered yet.
+        HypervisorFailed
+            The host refused; the home is as it was.
         """
-        async with self._store.write(actor, "volume.delete", f"volume/{volume_id}") as tx:
+        async with self._store.write(actor, DELETION, f"volume/{volume_id}") as tx:
             row = await volumes.get(tx.session, volume_id)
             await self._refuse(tx, row)
-            operation = await operations.create(
+            host = self._host(row.pool)
+            operation = await deletion(tx.session, volume_id) or await operations.create(
                 tx,
                 naming.new_id("o"),
-                "volume.delete",
+                DELETION,
                 f"volume/{volume_id}",
                 owner=row.owner,
                 message="The home is deleted",
             )
-            # Within the write: whoever makes a machine next sees it.
-            self._going.add(volume_id)
-        await self._delete(row, operation.id)
+        await self._delete(host, row, operation.id)
 
-    async def go_on(self, pool: str) -> None:
-        """Go on with the deletions in a pool that an earlier controller did not live to end."""
+    async def go_on(self) -> None:
+        """Go on with the deletions of which nobody knows the end, where a host of the pool answers."""
         async with self._store.read() as session:
             begun = {
                 operation.subject.removeprefix("volume/"): operation.id
                 for operation in await operations.running(session)
-                if operation.action == "volume.delete"
+                if operation.action == DELETION
             }
-            rows = [await session.get(VolumeRow, volume) for volume in begun if volume not in self._deleting]
+            rows = [await session.get(VolumeRow, volume) for volume in begun]
         for row in rows:
-            if row is not None and row.pool == pool:
-                try:
-                    await self._delete(row, begun[row.id])
-                except CernVMError as error:
-                    _log.warning("home not deleted", volume=row.id, reason=error.detail)
+            if row is None or row.id in self._deleting:
+                continue
+            try:
+                await self._delete(self._host(row.pool), row, begun[row.id])
+            except CernVMError as error:
+                _log.warning("home not deleted", volume=row.id, reason=error.detail)
 
-    async def _delete(self, row: VolumeRow, operation: str) -> None:
+    async def _delete(self, host: HostLink, row: VolumeRow, operation: str) -> None:
         subject = f"volume/{row.id}"
         self._deleting.add(row.id)
         try:
-            host = self._host(row.pool)
             await host.hypervisor.delete_volume(row.pool, row.name)
             await host.hypervisor.delete_volume(row.pool, naming.sidecar_volume(row.id))
-            async with self._store.write(Actor.system(), "volume.delete", subject, audit=False) as tx:
+            async with self._store.write(Actor.system(), DELETION, subject, audit=False) as tx:
                 await volumes.remove(tx, await volumes.get(tx.session, row.id))
                 await operations.finish(tx, operation, OperationStatus.SUCCEEDED)
-        except CernVMError as error:
-            async with self._store.write(Actor.system(), "volume.delete", subject, audit=False) as tx:
+        except HypervisorFailed as error:
+            async with self._store.write(Actor.system(), DELETION, subject, audit=False) as tx:
                 await operations.finish(tx, operation, OperationStatus.FAILED, error=error.problem())
-            self._going.discard(row.id)
             raise
-        else:
-            self._going.discard(row.id)
         finally:
             self._deleting.discard(row.id)
 
@@ -163,7 +174,7 @@ class Volumes:
         users = [row.machine] if row.machine else list(await tx.session.scalars(query))
         if users:
             raise Conflict(f"The home belongs to the machine {users[0]}; delete that one first.")
-        if row.id in self._going:
+        if row.id in self._deleting:
             raise Conflict("The home is being deleted already; look again in a moment.")
 
     def _host(self, pool: str) -> HostLink:

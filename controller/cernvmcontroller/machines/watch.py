@@ -8,6 +8,7 @@ import structlog
 
 from cernvmapi.errors import CernVMError, HypervisorFailed, StartFailed
 from cernvmapi.models import OperationStatus, Power, Status, Target
+from cernvmcontroller.machines import paused
 from cernvmcontroller.machines.console import readable
 from cernvmcontroller.machines.ledger import finish_operations, let_go
 from cernvmcontroller.machines.stop import Ending, fail
@@ -42,6 +43,7 @@ async def look(shop: Workshop, row: MachineRow) -> None:
     if (row.power, row.unknown_since, row.attempts) != (state.power, None, 0):
         async with shop.ledger.change(row.id, status=Status.RUNNING) as (_, current):
             current.power, current.unknown_since, current.attempts = state.power, None, 0
+    await paused.look(shop, row, state)
     link = shop.follow(row, host)
     if link is not None and row.notebook and link.connected:
         await _listen(shop, row, link)

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from cernvmcontroller import naming
+from cernvmcontroller.machines import knock
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
 
+    from cernvmapi.models import Session
     from cernvmcontroller.inventory import HostLink, Inventory
     from cernvmcontroller.machines.agentlink import AgentLink, AgentLinks
     from cernvmcontroller.machines.console import Consoles
@@ -36,8 +38,8 @@ class Workshop:
     sessions: Sessions
     poke: Callable[[str], None]
     """Has a machine looked at."""
-    going: set[str] = field(default_factory=set)
-    """Ids of the homes that are being deleted."""
+    knock: Callable[[str, int, Session | None], Awaitable[None]] = knock.knock
+    """Looks for a notebook server; see `cernvmcontroller.machines.knock.knock`."""
 
     def domain_name(self, machine: str) -> str:
         """Return the name of a machine's domain."""

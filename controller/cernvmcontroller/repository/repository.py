@@ -1,4 +1,4 @@
-"""The appliances of the configuration: in memory for starts, in the database for lists and events."""
+"""The appliances that are here: in memory for starts, in the database for lists and events."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import structlog
 
 from cernvmapi.errors import Invalid, NotFound
 from cernvmcontroller import naming
-from cernvmcontroller.repository.manifest import Manifest, load_manifest, verify
-from cernvmcontroller.store import Actor, Store, appliances
+from cernvmcontroller.repository.manifest import MANIFEST, Manifest, load_manifest, verify
+from cernvmcontroller.store import Actor, Store, Transaction, appliances
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -33,22 +33,24 @@ class Repository:
         Paths of the manifests that the site configured.
     default
         Id of the default appliance; else the first one that is not hidden.
-    stamps
-        Folder in which verified images are remembered.
+    state
+        Folder with what was downloaded, and in which verified images are remembered.
     """
 
-    def __init__(self, store: Store, manifests: Sequence[Path], default: str | None, stamps: Path) -> None:
+    def __init__(self, store: Store, manifests: Sequence[Path], default: str | None, state: Path) -> None:
         self._store = store
         self._paths = manifests
         self._default = default
-        self._stamps = stamps
+        self._stamps = state / "verified"
+        self.folder = state / "repository"
+        """Where downloaded appliances are, each in a folder that is called as its id."""
         self._known: dict[str, Manifest] = {}
         self._verifying: dict[str, asyncio.Lock] = {}
 
     async def load(self) -> None:
         """Read the manifests and bring the table to what they say.
 
-        An appliance that is configured no more is hidden, not forgotten: machines may still use it.
+        An appliance that is not here any more is hidden, not forgotten: machines may still use it.
 
         Raises
         ------
@@ -61,6 +63,10 @@ class Repository:
             if manifest.appliance.id in known:
                 raise Invalid(f"Two appliances have the id {manifest.appliance.id}: give each its own.")
             known[manifest.appliance.id] = manifest
+        for manifest in await asyncio.to_thread(self._downloaded):
+            if manifest.appliance.id in known:
+                _log.warning("an appliance was downloaded and is configured too", id=manifest.appliance.id)
+            known.setdefault(manifest.appliance.id, manifest)
         visible = [key for key, manifest in known.items() if not manifest.appliance.hidden]
         default = self._default or (visible[0] if visible else None)
         if default is not None and default not in known:
@@ -83,6 +89,29 @@ class Repository:
                     gone = msgspec.structs.replace(appliances.to_model(row), hidden=True, default=False)
                     await appliances.put(tx, gone, row.path)
         _log.info("repository loaded", appliances=sorted(self._known), default=default)
+
+    def _downloaded(self) -> list[Manifest]:
+        found = []
+        for path in sorted(self.folder.glob(f"*/{MANIFEST}")):
+            try:
+                found.append(load_manifest(path))
+            except Invalid as error:
+                _log.error("a downloaded appliance cannot be used", reason=error.detail)
+        return found
+
+    async def add(self, tx: Transaction, id_: str) -> None:
+        """Offer an appliance whose folder is here; the first one there is becomes the default.
+
+        Raises
+        ------
+        Invalid
+            Its folder has no image that its manifest fits.
+        """
+        manifest = await asyncio.to_thread(load_manifest, self.folder / id_ / MANIFEST)
+        first = not any(known.appliance.default for known in self._known.values())
+        appliance = msgspec.structs.replace(manifest.appliance, default=first)
+        await appliances.put(tx, appliance, str(manifest.image))
+        self._known[id_] = Manifest(appliance, manifest.image)
 
     async def appliances(self) -> list[Appliance]:
         """Return the appliances, hidden ones included."""

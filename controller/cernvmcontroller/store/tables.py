@@ -18,6 +18,7 @@ from cernvmapi.models import (
     Hardware,
     Level,
     OperationStatus,
+    Origin,
     Phase,
     PhaseMark,
     Power,
@@ -165,6 +166,7 @@ class ApplianceRow(Table):
     hardware: Mapped[Hardware] = mapped_column(Record(Hardware), default=Hardware)
     default: Mapped[bool] = mapped_column(default=False)
     hidden: Mapped[bool] = mapped_column(default=False)
+    origin: Mapped[Origin | None] = mapped_column(Record(Origin))
     updated: Mapped[datetime]
     path: Mapped[str] = mapped_column(Text, default="")
     """Of the image file, where the controller uploads it from."""

@@ -26,6 +26,7 @@ def mkfs(disk, *options):
 
 def test_an_empty_disk_gets_a_file_system(disk):
     assert home.prepare(str(disk)) is True
+    home.finish(str(disk))
     assert home.prepare(str(disk)) is False, "the second time it is there"
 
 
@@ -126,3 +127,61 @@ def test_what_is_mounted_is_known(tmp_path):
     mounts.write_text("/dev/vda2 / ext4 rw 0 0\n/dev/vdc /home/cernvm ext4 rw 0 0\n")
     assert home.source_of("/home/cernvm", str(mounts)) == "/dev/vdc"
     assert home.source_of("/home", str(mounts)) is None
+
+
+# --- a home whose making was broken off ---
+
+
+def stamped(disk):
+    return b"this home is being made" in disk.read_bytes()[-MIB:]
+
+
+@pytest.mark.parametrize("broken", ["before", "within", "after"])
+def test_a_home_whose_making_was_broken_off_is_made_anew(disk, monkeypatch, broken):
+    real = home._run
+
+    def killed(*command):
+        if command[0] == "mkfs.ext4":
+            if broken == "after":
+                real(*command)
+            if broken == "within":
+                with disk.open("r+b") as file:
+                    file.seek(4096)
+                    file.write(b"half a file system")
+            raise KeyboardInterrupt
+        return real(*command)
+
+    monkeypatch.setattr(home, "_run", killed)
+    with pytest.raises(KeyboardInterrupt):
+        home.prepare(str(disk))
+    assert stamped(disk)
+    monkeypatch.setattr(home, "_run", real)
+    assert home.prepare(str(disk)) is True
+    assert home.is_unfinished(str(disk)), "it is not furnished yet"
+    home.finish(str(disk))
+    assert not stamped(disk)
+    before = disk.read_bytes()
+    assert home.prepare(str(disk)) is False
+    assert home.file_system_size(before[1024:2048]) == 31 * MIB
+
+
+def test_a_stamp_within_a_file_of_a_home_is_no_stamp(disk):
+    mkfs(disk)
+    place, stamp = home._stamp(32 * MIB)
+    with disk.open("r+b") as file:
+        file.seek(place)
+        file.write(stamp)
+    before = disk.read_bytes()
+    assert not home.is_unfinished(str(disk))
+    assert home.prepare(str(disk)) is False
+    assert disk.read_bytes()[place:] == before[place:]
+
+
+def test_a_stamp_of_a_disk_of_another_size_is_no_stamp(disk):
+    place, _ = home._stamp(32 * MIB)
+    with disk.open("r+b") as file:
+        file.write(b"something")
+        file.seek(place)
+        file.write(home._stamp(64 * MIB)[1])
+    with pytest.raises(home.HomeFailed, match="left as it is"):
+        home.prepare(str(disk))

@@ -12,7 +12,7 @@ import time
 
 import pytest
 
-from cernvmagent import clock, context, probe, secretfiles, server
+from cernvmagent import clock, context, probe, secretfiles, server, space
 from cernvmagent.protocol import SecretFile
 
 ME = (os.getuid(), os.getgid())
@@ -218,3 +218,18 @@ def test_the_probe_fits_what_the_hub_says_of_the_server(env, target, question):
     look = probe.of_server(env, 8888)
     assert look._target == target
     assert look._question.startswith(question)
+
+
+# --- room ---
+
+
+def test_a_full_disk_is_said(monkeypatch, tmp_path):
+    class Room:
+        f_bavail, f_frsize, f_files, f_favail = 10, 4096, 100, 50
+
+    monkeypatch.setattr(os, "statvfs", lambda _: Room)
+    assert space.full("/", "/home/cernvm") == "The machine's disk is full. The home /home/cernvm is full."
+    Room.f_bavail = 1_000_000
+    assert space.full("/") == ""
+    Room.f_favail = 0
+    assert space.full("/") == "The machine's disk is full."

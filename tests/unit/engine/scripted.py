@@ -126,7 +126,7 @@ class Guest:
                     )
                 elif not self.slow:
                     await self.ready()
-            case "stop":
+            case "stop" | "clock":
                 await self.say("reply", id=message["id"], ok=True)
 
 
@@ -148,6 +148,7 @@ class Lab:
             boot_timeout=10,
             session_timeout=10,
             server_timeout=10,
+            reach_timeout=0,
             agent_stop_timeout=2,
             shutdown_timeout=2,
             retry=0.01,
@@ -230,7 +231,7 @@ class Lab:
             flavors=load_flavors(DEFAULT_FLAVORS, "small"),
             measures=self.metrics,
         )
-        repository = Repository(self.store, [self.manifest], None, self.folder / "stamps")
+        repository = Repository(self.store, [self.manifest], None, self.folder / "state")
         self.engine = Engine(HUB, self.store, inventory, repository, self.settings, measures=self.metrics)
         await self.engine.start()
         await inventory.settled(5)

@@ -66,6 +66,13 @@ def test_a_secret_that_others_may_read_is_refused(tmp_path):
     assert read_secret(secret) == "x"
 
 
+def test_a_context_that_is_too_large_is_refused_at_once(tmp_path):
+    files = [{"path": "/etc/table", "content": "x" * 600_000}]
+    program = CernVMController(state_dir=str(tmp_path), context={"write_files": files})
+    with pytest.raises(StateError, match="The context has 585 KiB, and machines take 512 KiB"):
+        program.settings()
+
+
 def test_a_secret_in_the_sites_context_is_refused_before_a_machine_starts(tmp_path):
     program = app(tmp_path, context={"write_files": [{"path": "/etc/x", "api_token": "hush"}]})
     with pytest.raises(StateError, match=r"context\.write_files\.api_token looks like") as caught:

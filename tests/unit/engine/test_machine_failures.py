@@ -174,7 +174,7 @@ async def test_a_paused_machine_is_shown_as_paused(lab):
     machine = await lab.started()
     lab.hypervisor.pause(machine.uuid)
     await lab.until_true(machine.id, lambda found: found.power == Power.PAUSED)
-    lab.hypervisor.resume(machine.uuid)
+    await lab.hypervisor.resume(machine.uuid)
     await lab.until_true(machine.id, lambda found: found.power == Power.ON)
 
 

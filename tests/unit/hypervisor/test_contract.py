@@ -96,6 +96,14 @@ class TestDomains:
             await domains.hypervisor.destroy(spec.uuid)
             assert await domains.power(spec.uuid) is Power.OFF
 
+    async def test_only_what_is_on_goes_on(self, domains: Bench) -> None:
+        spec = await domains.defined()
+        with pytest.raises(WrongState):
+            await domains.hypervisor.resume(spec.uuid)
+        await domains.hypervisor.start(spec.uuid)
+        await domains.hypervisor.resume(spec.uuid)
+        assert await domains.power(spec.uuid) is Power.ON
+
     async def test_the_reason_of_a_state_is_told(self, domains: Bench) -> None:
         spec = await domains.defined()
         await domains.hypervisor.start(spec.uuid)

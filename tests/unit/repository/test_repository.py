@@ -44,7 +44,7 @@ async def store(tmp_path):
 
 
 async def repository(store, tmp_path, *paths, default=None):
-    made = Repository(store, paths, default, tmp_path / "stamps")
+    made = Repository(store, paths, default, tmp_path / "state")
     await made.load()
     return made
 
@@ -80,7 +80,7 @@ async def test_an_image_is_verified_once(store, tmp_path):
     path = manifest(tmp_path)
     made = await repository(store, tmp_path, path)
     assert (await made.image("apple")).image == path.parent / "appliance.qcow2"
-    assert [stamp.suffix for stamp in (tmp_path / "stamps").iterdir()] == [".json"]
+    assert [stamp.suffix for stamp in (tmp_path / "state" / "verified").iterdir()] == [".json"]
     await made.image("apple")
 
 

@@ -14,7 +14,14 @@ async def test_a_start_ends_with_the_controllers_reason_before_the_hub_gives_it_
     spawner_of, monkeypatch, tmp_path
 ) -> None:
     controller = CernVMController()
-    own = controller.boot_timeout + controller.session_timeout + controller.server_timeout
+    own = sum(
+        (
+            controller.boot_timeout,
+            controller.session_timeout,
+            controller.server_timeout,
+            controller.reach_timeout,
+        )
+    )
     assert spawner_of().start_timeout - LAST_WORDS > own
     monkeypatch.setenv("STATE", str(tmp_path / "state"))
     credentials.ensure(Settings.from_environment())

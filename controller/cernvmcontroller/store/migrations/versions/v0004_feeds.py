@@ -1,4 +1,4 @@
-"""Feeds, and what they offer."""
+"""Feeds, what they offer, and where an appliance came from."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -12,6 +12,10 @@ depends_on = None
 
 def upgrade() -> None:
     """Bring the database one step up."""
+    op.add_column(
+        "appliances",
+        sa.Column("origin", sa.JSON().with_variant(postgresql.JSONB(), "postgresql"), nullable=True),
+    )
     op.create_table(
         "feeds",
         sa.Column("id", sa.String(length=64), nullable=False),
