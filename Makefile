@@ -2,7 +2,8 @@
 #
 # Variables of run, clean and distclean; a state remembers those it was made with:
 #   PORT=8000  STATE=.state  HUB_NAME=cernvmhub  SUBNET=10.80.0.0/20  IP=127.0.0.1
-export PORT STATE HUB_NAME SUBNET IP
+#   SUBDOMAIN_HOST= (an origin such as https://hub.example.org: every server gets a host of its own below it)
+export PORT STATE HUB_NAME SUBNET IP SUBDOMAIN_HOST
 
 PYTHON ?= python3
 VENV := .venv/bin/python
@@ -30,7 +31,7 @@ lint:  ## format, style and types
 	@$(PYTHON) -m deployment.bootstrap lint
 	@exec $(VENV) -m pre_commit run --all-files
 
-audit:  ## known flaws of the pinned packages; needs the registries' advisories
+audit:  ## known flaws of the pinned packages, as far as the registries can say
 	@$(PYTHON) -m deployment.bootstrap lint
 	@exec $(VENV) -m deployment.audit
 

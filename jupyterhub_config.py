@@ -23,6 +23,9 @@ c.JupyterHub.db_url = f"sqlite:///{settings.state}/jupyterhub.sqlite"
 c.JupyterHub.cookie_secret_file = str(settings.state / "jupyterhub_cookie_secret")
 # What a browser connects to: the proxy.
 c.JupyterHub.bind_url = f"http://{settings.ip}:{settings.port}/"
+# Where SUBDOMAIN_HOST is set, every server and the controller have a host of their own below it: for a
+# browser they are then sites of their own, and no page of one acts in another.
+c.JupyterHub.subdomain_host = settings.subdomain_host
 # What proxy and machines connect to: the hub, on the machines' network and nowhere else.
 c.JupyterHub.hub_ip = settings.gateway
 c.JupyterHub.hub_port = settings.hub_port

@@ -57,6 +57,8 @@ def proxy(settings: Settings) -> Command:
         arguments += [f"--{name}-ssl-key={pair.key}", f"--{name}-ssl-cert={pair.certificate}"]
         arguments += [f"--{name}-ssl-ca={pair.trust}"]
         arguments += [f"--{name}-ssl-request-cert", f"--{name}-ssl-reject-unauthorized"]
+    if settings.subdomain_host:
+        arguments.append("--host-routing")
     token = settings.secret(credentials.PROXY_TOKEN).read_text()
     return Command(arguments, {"CONFIGPROXY_AUTH_TOKEN": token})
 
@@ -71,7 +73,9 @@ def controller(settings: Settings) -> Command:
             "JUPYTERHUB_API_URL": f"https://{settings.gateway}:{settings.hub_port}/hub/api",
             "JUPYTERHUB_BASE_URL": "/",
             "JUPYTERHUB_CLIENT_ID": "service-cernvm",
-            "JUPYTERHUB_HOST": "",
+            # Where a browser is sent to log in, and where the hub sends it back to.
+            "JUPYTERHUB_HOST": settings.subdomain_host,
+            "JUPYTERHUB_OAUTH_CALLBACK_URL": f"{settings.service_host}/services/cernvm/oauth_callback",
             "JUPYTERHUB_OAUTH_ACCESS_SCOPES": '["access:services", "access:services!service=cernvm"]',
             "JUPYTERHUB_SERVICE_NAME": "cernvm",
             "JUPYTERHUB_SERVICE_PREFIX": "/services/cernvm/",

@@ -53,8 +53,11 @@ def wait_until_ready(supervisor: Supervisor) -> None:
     """Return when hub and controller answer through the proxy; say what happens until then."""
     settings = supervisor.settings
     pages = {
-        "hub": f"{settings.url}hub/health",
-        "controller": f"{settings.url}services/cernvm/api/v1/health",
+        "hub": (f"{settings.proxy_url}hub/health", settings.url),
+        "controller": (
+            f"{settings.proxy_url}services/cernvm/api/v1/health",
+            settings.service_host or settings.url,
+        ),
     }
     seen: dict[str, set[int]] = {component: set() for component in COMPONENTS}
     began, spoke = time.monotonic(), time.monotonic()
@@ -71,7 +74,7 @@ def wait_until_ready(supervisor: Supervisor) -> None:
                     + supervisor.tail(component)
                 )
         for component, page in list(pages.items()):
-            if serves(page):
+            if serves(*page):
                 say(f"  {component}: ready after {time.monotonic() - began:.0f} s")
                 del pages[component]
         if pages and time.monotonic() - spoke > 10:  # noqa: PLR2004

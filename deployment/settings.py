@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from ipaddress import IPv4Network
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -29,8 +30,11 @@ CONFIGS = {"HUB_CONFIG": "jupyterhub_config.py", "CONTROLLER_CONFIG": "controlle
 LAST_PORT = 65535 - 4
 """The highest PORT: four more follow it."""
 
-LARGEST, SMALLEST = 16, 28
+LARGEST, SMALLEST = 16, 27
 """Prefix lengths of a SUBNET."""
+
+ORIGIN = re.compile(r"https?://[a-z0-9-]+(\.[a-z0-9-]+)*(:[0-9]{1,5})?")
+"""What a SUBDOMAIN_HOST is: an origin as a browser writes it."""
 
 
 class SettingsError(ValueError):
@@ -57,6 +61,9 @@ class Settings:
         Folder of built appliances.
     hub_config, controller_config
         The configuration files.
+    subdomain_host
+        JupyterHub's option of this name: the origin under which browsers find the hub, where each server and
+        the controller have a host of their own below it. Empty: one origin for all.
     """
 
     state: Path
@@ -67,6 +74,7 @@ class Settings:
     cache: Path
     hub_config: Path
     controller_config: Path
+    subdomain_host: str = ""
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str] = os.environ) -> Settings:
@@ -109,6 +117,12 @@ class Settings:
             raise SettingsError(f"SUBNET={subnet}: use a network like 10.80.0.0/20 ({error}).") from error
         if not network.is_private or not LARGEST <= network.prefixlen <= SMALLEST:
             raise SettingsError(f"SUBNET={subnet}: use a private network between /{LARGEST} and /{SMALLEST}.")
+        subdomain_host = value("SUBDOMAIN_HOST", "").rstrip("/")
+        if subdomain_host and not ORIGIN.fullmatch(subdomain_host):
+            raise SettingsError(
+                f"SUBDOMAIN_HOST={subdomain_host}: use what a browser has before the first slash of the "
+                "hub's pages, in lower case, for example https://hub.example.org."
+            )
         cache = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache") / "cernvmhub"
         return cls(
             state=state,
@@ -119,6 +133,7 @@ class Settings:
             cache=Path(value("CACHE", str(cache))).expanduser().resolve(),
             hub_config=ROOT / value("HUB_CONFIG", CONFIGS["HUB_CONFIG"]),
             controller_config=ROOT / value("CONTROLLER_CONFIG", CONFIGS["CONTROLLER_CONFIG"]),
+            subdomain_host=subdomain_host,
         )
 
     def remember(self) -> None:
@@ -143,13 +158,27 @@ class Settings:
             "CACHE": str(self.cache),
             "HUB_CONFIG": str(self.hub_config),
             "CONTROLLER_CONFIG": str(self.controller_config),
+            "SUBDOMAIN_HOST": self.subdomain_host,
         }
 
     # --- addresses ---
 
     @property
     def url(self) -> str:
-        """Where a browser on this machine finds the hub."""
+        """Where a browser finds the hub."""
+        return f"{self.subdomain_host}/" if self.subdomain_host else self.proxy_url
+
+    @property
+    def service_host(self) -> str:
+        """The controller's own origin for browsers; empty where it is the hub's."""
+        if not self.subdomain_host:
+            return ""
+        hub = urlsplit(self.subdomain_host)
+        return f"{hub.scheme}://cernvm--service.{hub.netloc}"  # as JupyterHub's subdomain_hook names it
+
+    @property
+    def proxy_url(self) -> str:
+        """Where this machine finds the proxy."""
         ip = "127.0.0.1" if self.ip in {"", "0.0.0.0", "::"} else self.ip  # noqa: S104
         return f"http://{ip}:{self.port}/"
 

@@ -14,6 +14,7 @@ import xmlrpc.client
 from http import HTTPStatus
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from supervisor.xmlrpc import SupervisorTransport
 
@@ -124,12 +125,23 @@ class Supervisor:
         return "\n".join(path.read_text(errors="replace").splitlines()[-lines:])
 
 
-def serves(url: str) -> bool:
-    """Say whether a health page answers well."""
+def serves(url: str, public: str = "") -> bool:
+    """Say whether a health page answers well.
+
+    Parameters
+    ----------
+    url
+        Of the page, on this machine.
+    public
+        An address of whoever serves it as browsers know them, where the proxy goes by that.
+    """
+    request = urllib.request.Request(url)  # noqa: S310 - of this deployment
+    if public:
+        request.add_header("Host", urlsplit(public).netloc)
     # No proxy of the environment: this is our own machine.
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     try:
-        with opener.open(url, timeout=5) as response:
+        with opener.open(request, timeout=5) as response:
             return bool(response.status == HTTPStatus.OK)
     except OSError:
         return False

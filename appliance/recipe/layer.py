@@ -10,13 +10,12 @@ import py_compile
 import re
 import shutil
 import sys
-import tempfile
 import tomllib
 import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from recipe.cache import made_once
+from recipe.cache import made_once, recipe_hash
 from recipe.commands import BuildFailed, progress, run
 
 if TYPE_CHECKING:
@@ -33,35 +32,53 @@ IN_MACHINES = ("cernvmagent", "cernvmapi", "cernvmwidgets", "cernvmextension")
 
 
 def build(appliance: Path, cache: Path) -> Path:
-    """Build the layer, or find it built.
+    """Build the layer, or find it built: its sources tell, so that an unchanged checkout needs no network.
 
     Returns
     -------
     pathlib.Path
-        ``layer-<hash>.iso``; the hash is of its contents.
+        ``layer-<hash>.iso``; the hash is of what it is made from.
     """
     project = appliance.parent
-    with tempfile.TemporaryDirectory(prefix="cernvmhub-layer-") as name:
-        scratch = Path(name)
-        progress("layer: making our wheel")
-        site = _wheel_contents(project, scratch)
-        _compile(site)
-        sums = {
-            str(path.relative_to(site)): hashlib.sha256(path.read_bytes()).hexdigest()
-            for path in sorted(site.rglob("*"))
-            if path.is_file()
-        }
-        version = tomllib.loads((project / "pyproject.toml").read_text())["project"]["version"]
-        about = {"version": version, "protocol": PROTOCOL, "sha256s": sums}
-        (scratch / "tree/layer.json").write_text(json.dumps(about, indent=1, sort_keys=True) + "\n")
-        contents = hashlib.sha256(
-            json.dumps([about, Path(__file__).read_text()], sort_keys=True).encode()
-        ).hexdigest()[:16]
-        target = cache / f"layer-{contents}.iso"
-        with made_once(target) as image:
-            if image is not None:
-                write_iso(image, scratch / "tree")
+    target = cache / f"layer-{_recipe(project)}.iso"
+    with made_once(target) as image:
+        if image is not None:
+            _make(project, image, image.parent)
     return target
+
+
+def _recipe(project: Path) -> str:
+    """Hash the sources of what machines need of our wheel, and whether it is compiled for them."""
+    wheel = _pyproject(project)["tool"]["hatch"]["build"]["targets"]["wheel"]
+    names = [path for path in wheel["packages"] if Path(path).name in IN_MACHINES]
+    # The metadata of the distribution has the readme and the licence in it.
+    names += [*wheel["shared-data"], "pyproject.toml", "README.md", "LICENSE", "appliance/recipe/layer.py"]
+    sources = recipe_hash([project / name for name in names], project)
+    return hashlib.sha256(f"{sources} {_is_machines_python()}".encode()).hexdigest()[:16]
+
+
+def _pyproject(project: Path) -> dict[str, Any]:
+    return tomllib.loads((project / "pyproject.toml").read_text())
+
+
+def _is_machines_python() -> bool:
+    """Whether what this Python compiles can be used in machines."""
+    return sys.version_info[:2] == MACHINES_PYTHON
+
+
+def _make(project: Path, image: Path, scratch: Path) -> None:
+    progress("layer: making our wheel")
+    site = _wheel_contents(project, scratch)
+    if _is_machines_python():
+        _compile(site)
+    sums = {
+        str(path.relative_to(site)): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted(site.rglob("*"))
+        if path.is_file()
+    }
+    about = {"version": _pyproject(project)["project"]["version"], "protocol": PROTOCOL, "sha256s": sums}
+    (scratch / "tree/layer.json").write_text(json.dumps(about, indent=1, sort_keys=True) + "\n")
+    write_iso(image, scratch / "tree")
 
 
 def write_iso(image: Path, tree: Path) -> None:
@@ -116,15 +133,14 @@ def _wheel_contents(project: Path, scratch: Path) -> Path:
 
 
 def _compile(site: Path) -> None:
-    """Compile for the machines' Python, where this is the same: machines cannot write to the layer."""
-    if sys.version_info[:2] == MACHINES_PYTHON:
-        compileall.compile_dir(
-            site,
-            quiet=2,
-            stripdir=str(site),
-            prependdir="/opt/cernvmhub/layer/site-packages",
-            invalidation_mode=py_compile.PycInvalidationMode.UNCHECKED_HASH,
-        )
+    """Compile, as machines cannot write to the layer."""
+    compileall.compile_dir(
+        site,
+        quiet=2,
+        stripdir=str(site),
+        prependdir="/opt/cernvmhub/layer/site-packages",
+        invalidation_mode=py_compile.PycInvalidationMode.UNCHECKED_HASH,
+    )
 
 
 def _without_build_traces(folder: Path) -> None:

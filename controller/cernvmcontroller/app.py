@@ -13,12 +13,9 @@ import ssl
 import sys
 from contextlib import AsyncExitStack
 from importlib.metadata import version
-from ipaddress import IPv4Network
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
-from urllib.parse import urlsplit
 
-from jupyterhub.services.auth import HubOAuth
 from traitlets import Bool, Dict, Enum, Float, Integer, List, Tuple, Unicode, default
 from traitlets.config import Application, catch_config_error
 
@@ -29,9 +26,17 @@ from cernvmcontroller.commands import COMMANDS
 from cernvmcontroller.context import refuse_oversize, refuse_secrets
 from cernvmcontroller.fetch import Fetcher, Policy
 from cernvmcontroller.hypervisor import open_hypervisor
-from cernvmcontroller.hypervisor.interface import FilterSpec, NetworkSpec, PoolSpec
-from cernvmcontroller.inventory import DEFAULT_FLAVORS, HostSpec, Inventory, load_flavors, load_hosts
-from cernvmcontroller.inventory.localaddresses import is_ours, local_addresses
+from cernvmcontroller.hypervisor.interface import FilterSpec, PoolSpec
+from cernvmcontroller.inventory import (
+    DEFAULT_FLAVORS,
+    HostSpec,
+    Inventory,
+    load_flavors,
+    load_hosts,
+    machines_network,
+)
+from cernvmcontroller.inventory.localaddresses import local_addresses
+from cernvmcontroller.listening import listen
 from cernvmcontroller.machines.engine import Engine
 from cernvmcontroller.machines.settings import Settings
 from cernvmcontroller.placement import Overcommit
@@ -40,7 +45,6 @@ from cernvmcontroller.statedir import (
     StateError,
     ensure_folder,
     hub_id,
-    read_secret,
     refuse_open,
     take_lock,
 )
@@ -48,9 +52,6 @@ from cernvmcontroller.store import Leadership, Store, StoreError, lead
 from cernvmcontroller.tasks import end
 from cernvmcontroller.web.logs import configure, logger
 from cernvmcontroller.web.metrics import Metrics
-from cernvmcontroller.web.server import Listeners
-from cernvmcontroller.web.services import make_services
-from cernvmcontroller.web.tls import ensure_certificate, mutual_context
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -58,9 +59,6 @@ if TYPE_CHECKING:
     from cernvmcontroller.hypervisor import Hypervisor
 
 log = logger(__name__)
-
-_LARGEST_NETWORK = 4000
-_BIND_RETRY = 0.5
 
 
 class CernVMController(Application):
@@ -90,7 +88,7 @@ class CernVMController(Application):
         "cernvmhub",
         help="Begins the name of everything that the hub makes on hosts (machines, pool, network, "
         "filter), so that "
-        "several installations can share a host.",
+        "several installations can share a host: up to 12 lower-case letters and digits, a letter first.",
     ).tag(config=True)
 
     # --- listening ---
@@ -137,7 +135,9 @@ class CernVMController(Application):
         help="Folder of the storage pool on each host. Default: `/var/lib/libvirt/<hub_name>`."
     ).tag(config=True)
     subnet = Unicode(
-        "10.80.0.0/20", help="Addresses of the machines' network; the host has the first one."
+        "10.80.0.0/20",
+        help="Addresses of the machines' network; the host has the first one. A network takes at most 4,000 "
+        "machines: of a subnet larger than a /20 the rest stays unused.",
     ).tag(config=True)
     bridge = Unicode(help="Name of its bridge device. Default: `<hub_name>-br`.").tag(config=True)
     hub_port = Integer(
@@ -348,7 +348,7 @@ class CernVMController(Application):
                 await end([opening])
                 return
             engine = opening.result()
-            serving = asyncio.create_task(self._listen(engine, stack), name="listen")
+            serving = asyncio.create_task(listen(self, engine, stack), name="listen")
             lost = self.leadership.lost
             reasons: list[asyncio.Future[Any]] = [ending, lost]
             await asyncio.wait([serving, *reasons], return_when=asyncio.FIRST_COMPLETED)
@@ -399,61 +399,19 @@ class CernVMController(Application):
         """Return the hypervisor at a libvirt connection URI; a benchmark has its own."""
         return open_hypervisor(uri)
 
-    async def _listen(self, engine: Engine, stack: AsyncExitStack) -> None:
-        hub = HubOAuth(parent=self, cache_max_age=60)
-        try:
-            services = make_services(
-                engine, hub, read_secret(Path(self.hub_token_file)), metrics=self.metrics
-            )
-        except ValueError as error:
-            raise StateError(f"The secret in {self.hub_token_file} cannot be used: {error}") from None
-        listeners = Listeners(services)
-        stack.push_async_callback(listeners.close)
-        self._listen_behind_proxy(listeners, hub)
-        if not self.machine_bind:
-            return
-        places = [(address, port) for address, port in self.machine_bind]
-        names = sorted({address for address, _ in places} | {"localhost", *self.tls_names})
-        files = ensure_certificate(self.state / "controller-tls", names)
-        # The host's address on the machines' network comes with the network, which we make.
-        while not all(is_ours(address) for address, _ in places):  # noqa: ASYNC110 - nothing tells when an address comes
-            await asyncio.sleep(_BIND_RETRY)
-        try:
-            listeners.listen_with_own_tls(places, files, names)
-        except OSError as error:
-            raise StateError(f"The controller cannot listen on {places}: {error.strerror}.") from None
-
-    def _listen_behind_proxy(self, listeners: Listeners, hub: HubOAuth) -> None:
-        url = urlsplit(self.bind_url)
-        secure = url.scheme == "https"
-        address, port = url.hostname or "127.0.0.1", url.port or (443 if secure else 80)
-        try:
-            listeners.listen_behind_proxy(address, port, self._proxy_context(hub) if secure else None)
-        except OSError as error:
-            raise StateError(f"The controller cannot listen on {self.bind_url}: {error}.") from None
-
-    def _proxy_context(self, hub: HubOAuth) -> ssl.SSLContext:
-        return mutual_context(
-            Path(self.internal_ssl_cert or hub.certfile),
-            Path(self.internal_ssl_key or hub.keyfile),
-            Path(self.internal_ssl_client_ca or hub.client_ca),
-        )
-
     # --- what the options mean ---
 
     def host_specs(self) -> list[HostSpec]:
         """Return the hosts with what shall exist on them."""
-        subnet = IPv4Network(self.subnet)
-        room = subnet.num_addresses - NetworkSpec.RESERVED - 1
-        network = NetworkSpec(self.hub_name, self.bridge, subnet, hosts=min(_LARGEST_NETWORK, room))
+        network = machines_network(self.hub_name, self.bridge, self.subnet)
         gateway = str(network.gateway)
         ports = {self.hub_port, *(port for address, port in self.machine_bind if address == gateway)}
         filter_ = FilterSpec(
             name=self.hub_name,
             gateway=gateway,
             host_ports=tuple(sorted(ports)),
-            blocked=local_addresses(subnet) if self.blocked is None else tuple(self.blocked),
-            subnet=str(subnet),
+            blocked=local_addresses(network.cidr) if self.blocked is None else tuple(self.blocked),
+            subnet=str(network.cidr),
         )
         pool = PoolSpec(self.hub_name, self.pool_path)
         return load_hosts(self.hosts, pool=pool, network=network, filter_=filter_)

@@ -58,7 +58,7 @@ class CernVMSpawner(ChoosingSpawner, EquippingSpawner, Spawner):  # type: ignore
         try:
             try:
                 async with asyncio.timeout(patience):
-                    return await self._start(self.watcher)
+                    return await self._start(self.watcher, patience)
             except TimeoutError as error:
                 raise StartFailed(
                     f"The machine did not get ready in time ({patience:g} seconds). {self._how_far()}"
@@ -73,7 +73,20 @@ class CernVMSpawner(ChoosingSpawner, EquippingSpawner, Spawner):  # type: ignore
             self._starting = False
             self._placed.set()
 
-    async def _start(self, watcher: MachineWatcher) -> str:
+    def _say_if_impatient(self, patience: float) -> None:
+        """Tell the administrator of deadlines that hide the controller's reasons from the user."""
+        longest = self.watcher.start_timeout
+        if patience < longest:
+            self.log.warning(
+                "start_timeout is %g seconds, and the controller takes up to %g to say why a machine does "
+                "not start: set c.Spawner.start_timeout to at least %g, or lower the controller's "
+                "boot_timeout, session_timeout and server_timeout.",
+                self.start_timeout,
+                longest,
+                longest + LAST_WORDS,
+            )
+
+    async def _start(self, watcher: MachineWatcher, patience: float) -> str:
         await watcher.cleaned_up(self._key)
         request = await self._request()
         # Shielded: a machine that is being made when the start is cancelled must be found, to be removed.
@@ -86,6 +99,8 @@ class CernVMSpawner(ChoosingSpawner, EquippingSpawner, Spawner):  # type: ignore
         self.log.info(
             "%s gets the machine %s (%s, %s)", self._log_name, machine.id, machine.appliance, machine.flavor
         )
+        await watcher.loaded()
+        self._say_if_impatient(patience)
         self._machine = await lifecycle.start(watcher, machine, self._session)
         self._keep_session()
         return self._url_of(self._machine)

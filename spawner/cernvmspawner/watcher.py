@@ -14,6 +14,7 @@ import contextvars
 import random
 import weakref
 from collections import defaultdict
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
@@ -60,6 +61,8 @@ class MachineWatcher:
         self.log = log
         self.cleanups: dict[Key, asyncio.Task[None]] = {}
         """What is being removed in the background, by whose server it was; outlives the spawner objects."""
+        self.start_timeout = 0.0
+        """Seconds after which the controller gives a start up and says why; 0 before it has told."""
         self._machines: dict[str, Machine] = {}
         self._noted: dict[str, Machine] = {}
         self._after: int | None = None
@@ -157,6 +160,9 @@ class MachineWatcher:
 
     async def _list(self) -> None:
         self._noted.clear()
+        # It may be another controller than before, with other deadlines. Nothing but a warning hangs on them.
+        with suppress(CernVMError):
+            self.start_timeout = (await self.client.health(details=True)).start_timeout
         machines: dict[str, Machine] = {}
         cursor: str | None = None
         after: int | None = None

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import time
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import httpx
 import pytest
+from certipy import Certipy
 from tests.appliance.guest import DEADLINE, MAC, Guest, make_disk
 
+from cernvmapi.models import Session, SessionFile
 from cernvmcontroller.context import NetworkIdentity, compose, seed_image
+from cernvmcontroller.machines.knock import Stranger, knock
 
 pytestmark = pytest.mark.machines
 
@@ -70,8 +75,19 @@ def boot(guests, appliance, layer, tmp_path):
     return boot
 
 
+TLS = """
+import http.server, os, ssl
+server = http.server.HTTPServer(("", 8888), http.server.SimpleHTTPRequestHandler)
+context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+context.load_cert_chain(os.environ["JUPYTERHUB_SSL_CERTFILE"], os.environ["JUPYTERHUB_SSL_KEYFILE"])
+server.socket = context.wrap_socket(server.socket, server_side=True)
+server.serve_forever()
+"""
+"""Serves with the certificate that it is given."""
+
+
 @pytest.mark.parametrize("dialect", ["configdrive", "nocloud"])
-def test_a_context_a_clock_and_full_disks(boot, dialect):
+def test_a_guest_gets_its_context_and_the_time_and_lives_with_trouble(boot, dialect, tmp_path):
     guest = boot(dialect)
     result = json.loads(run(guest, "cat /run/cloud-init/result.json"))["v1"]
     assert {"configdrive": "ConfigDrive", "nocloud": "NoCloud"}[dialect] in result["datasource"]
@@ -90,9 +106,36 @@ def test_a_context_a_clock_and_full_disks(boot, dialect):
     assert guest.hear("reply") == {"type": "reply", "id": 7, "ok": True}
     assert abs(float(run(guest, "date +%s")) - time.time()) < 60
     if dialect == "nocloud":
-        return
+        look_at_the_certificate(guest, tmp_path)
+    else:
+        fill_the_disks(guest)
 
-    # With the home and the machine's disk full to the last byte the server still starts.
+
+def look_at_the_certificate(guest: Guest, folder: Path) -> None:
+    """See from outside whether a server shows the certificate that the session has."""
+    store = Certipy(store_dir=str(folder / "tls"))
+    store.create_ca("ca")
+    own, other = (store.create_signed_pair(name, "ca")["files"] for name in ("own", "other"))
+    place, key = "/run/cernvmhub/cert.pem", "/run/cernvmhub/key.pem"
+    env = {"JUPYTERHUB_SSL_CERTFILE": place, "JUPYTERHUB_SSL_KEYFILE": key}
+    files = [
+        {"path": place, "content": Path(own["cert"]).read_text(), "mode": 0o400},
+        {"path": key, "content": Path(own["key"]).read_text(), "mode": 0o400},
+    ]
+    guest.session("s-2", ["python3", "-c", TLS], home=HOME, env=env, files=files)
+    guest.hear("ready")
+
+    def looked_at(shown: str) -> None:
+        session = Session(env=env, files=[SessionFile(path=place, content=Path(shown).read_text())])
+        asyncio.run(knock("127.0.0.1", guest.port, session))
+
+    looked_at(own["cert"])
+    with pytest.raises(Stranger, match="another certificate"):
+        looked_at(other["cert"])
+
+
+def fill_the_disks(guest: Guest) -> None:
+    """With the home and the machine's disk full to the last byte the server still starts."""
     for place in ("/home/cernvm", "/"):
         run(guest, f"sudo fallocate -l $(df --output=avail -B1 {place} | tail -1) {place}/full")
         run(guest, f"sudo dd if=/dev/zero of={place}/rest bs=512")

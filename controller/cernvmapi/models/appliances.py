@@ -8,7 +8,7 @@ from typing import Annotated
 from msgspec import Meta, field
 
 from cernvmapi.models.base import Name, Received, Sent, Slug
-from cernvmapi.models.feeds import Url
+from cernvmapi.models.feeds import Url  # noqa: TC001 - msgspec reads the annotations at run time
 
 
 class Hardware(Sent, frozen=True, kw_only=True):

@@ -29,4 +29,6 @@ class Health(Sent, frozen=True, kw_only=True):
     version: str = ""
     """This and the rest are for administrators, and for services that may read."""
     hub_id: str = ""
+    start_timeout: float = 0
+    """Seconds after which a start has ended or says why not, the copying of an appliance left aside."""
     components: list[ComponentHealth] = field(default_factory=list)

@@ -2,7 +2,15 @@
 
 from cernvmcontroller.inventory.flavors import DEFAULT_FLAVORS, load_flavors
 from cernvmcontroller.inventory.hostlink import HostLink
-from cernvmcontroller.inventory.hostspec import HostSpec, load_hosts
+from cernvmcontroller.inventory.hostspec import HostSpec, load_hosts, machines_network
 from cernvmcontroller.inventory.inventory import Inventory
 
-__all__ = ["DEFAULT_FLAVORS", "HostLink", "HostSpec", "Inventory", "load_flavors", "load_hosts"]
+__all__ = [
+    "DEFAULT_FLAVORS",
+    "HostLink",
+    "HostSpec",
+    "Inventory",
+    "load_flavors",
+    "load_hosts",
+    "machines_network",
+]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
+from ipaddress import IPv4Network
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import msgspec
@@ -15,6 +17,15 @@ from cernvmcontroller.hypervisor.refusal import shown
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+
+
+LARGEST_NETWORK = 4000
+"""Machines that a network takes at most: each has a fixed entry in it, and many more make it slow."""
+
+LONGEST_DEVICE = 15
+"""Characters that Linux gives the name of a network device (IFNAMSIZ)."""
+
+_HUB_NAME = r"[a-z][a-z0-9]{0,11}"
 
 
 class _Entry(msgspec.Struct, forbid_unknown_fields=True):
@@ -49,6 +60,43 @@ class HostSpec:
     def shown_uri(self) -> str:
         """The connection URI without credentials."""
         return shown(self.uri)
+
+
+def machines_network(hub_name: str, bridge: str, subnet: str) -> NetworkSpec:
+    """Return the network that the hub makes on its hosts.
+
+    Parameters
+    ----------
+    hub_name
+        Names the network too.
+    bridge
+        Its network device.
+    subnet
+        As ``10.80.0.0/20``; of a larger one the first addresses are used.
+
+    Raises
+    ------
+    Invalid
+        libvirt or Linux would refuse one of them, on every host and for ever.
+    """
+    if not re.fullmatch(_HUB_NAME, hub_name):
+        raise Invalid(
+            f"hub_name {hub_name!r} cannot name what the hub makes on hosts: use up to 12 lower-case letters "
+            "and digits, a letter first."
+        )
+    if not re.fullmatch(rf"[a-zA-Z0-9_.-]{{1,{LONGEST_DEVICE}}}", bridge):
+        raise Invalid(
+            f"bridge {bridge!r} cannot name a network device: use up to {LONGEST_DEVICE} letters, digits, "
+            "dots, dashes and underscores."
+        )
+    try:
+        cidr = IPv4Network(subnet)
+    except ValueError as error:
+        raise Invalid(f"subnet {subnet!r} is no network like 10.80.0.0/20: {error}.") from None
+    room = cidr.num_addresses - NetworkSpec.RESERVED - 1
+    if room < 1:
+        raise Invalid(f"subnet {subnet} has no room for machines: use a /27 or a larger one.")
+    return NetworkSpec(hub_name, bridge, cidr, hosts=min(LARGEST_NETWORK, room))
 
 
 def load_hosts(

@@ -221,6 +221,7 @@ class Engine:
             status=health.overall(components),
             version=version("cernvmhub"),
             hub_id=self.hub_id,
+            start_timeout=self._settings.start_timeout,
             components=components,
         )
 

@@ -85,10 +85,10 @@ async def rebuild(shop: Registry, host: HostLink) -> None:
     async with shop.ledger.store.read() as session:
         known = frozenset(await machines.all_ids(session))
     unknown = [each for each in domains if each.metadata is None or each.metadata.machine_id not in known]
-    sidecars = [parsed.id for parsed in map(naming.parse_volume, there) if parsed and parsed.sidecar]
+    homes = [parsed.id for parsed in map(naming.parse_volume, there) if parsed and parsed.sidecar]
     failed: HypervisorFailed | None = None
     for take in (
-        *(partial(_home, shop, host, volume_id, there) for volume_id in sidecars),
+        *(partial(_home, shop, host, volume_id, there) for volume_id in homes),
         *(partial(_take_back, shop, host, domain, there) for domain in unknown),
         partial(_volumes, shop, host, there),
     ):

@@ -43,3 +43,8 @@ class Settings:
     layer: Path | None = None
     context: Mapping[str, Any] = field(default_factory=dict)
     """Cloud-config of the site for all machines; no secrets."""
+
+    @property
+    def start_timeout(self) -> float:
+        """How long all that a start waits for in a machine may take."""
+        return self.boot_timeout + self.session_timeout + self.server_timeout + self.reach_timeout

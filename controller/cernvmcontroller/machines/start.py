@@ -7,17 +7,16 @@ from datetime import UTC, datetime
 from ipaddress import IPv4Network
 from typing import TYPE_CHECKING, ClassVar
 
-from cernvmapi.errors import Conflict, NotFound, ProtocolMismatch, StartFailed
+from cernvmapi.errors import Conflict, NotFound, StartFailed
 from cernvmapi.models import OperationStatus, Phase, Power, Status, Target, VolumeKind
 from cernvmcontroller import naming
 from cernvmcontroller.context import NetworkIdentity, compose, seed_image
 from cernvmcontroller.hypervisor.domainxml import build
 from cernvmcontroller.hypervisor.interface import DomainSpec, MachineMetadata, VolumeRef, VolumeState
-from cernvmcontroller.machines import agentwire as wire
 from cernvmcontroller.machines import sidecar
-from cernvmcontroller.machines.console import readable
 from cernvmcontroller.machines.ledger import finish_operations, mark
 from cernvmcontroller.machines.reach import reach
+from cernvmcontroller.machines.verdict import refuse_ended, refuse_mismatch
 from cernvmcontroller.store import operations, volumes
 from cernvmcontroller.store.tables import MachineRow, VolumeRow
 
@@ -217,7 +216,7 @@ class Start:
 
         async def there() -> bool | None:
             await self._still_on()
-            self._refuse_mismatch(link)
+            refuse_mismatch(link, self.row.appliance_title)
             return True if link.connected else None
 
         if await self._look(there, self.shop.settings.boot_timeout) is None:
@@ -234,7 +233,7 @@ class Start:
 
         async def delivered() -> bool | None:
             await self._still_on()
-            self._refuse_mismatch(link)
+            refuse_mismatch(link, self.row.appliance_title)
             if not link.connected:
                 return None
             held = self.shop.sessions.get(self.row.id)
@@ -267,12 +266,12 @@ class Start:
 
         async def ready() -> bool | None:
             await self._still_on()
-            self._refuse_mismatch(link)
+            refuse_mismatch(link, self.row.appliance_title)
             held = self.shop.sessions.get(self.row.id)
             if held is not None and link.connected and link.session != held.id:
                 # The agent began anew, or the hub sent another session.
                 await self._session()
-            _refuse_ended(link)
+            refuse_ended(link)
             if link.phase is not None and link.phase.phase in AGENT_PHASES:
                 phase, message, progress = AGENT_PHASES[link.phase.phase]
                 await self._mark(phase, message, progress)
@@ -292,7 +291,7 @@ class Start:
 
         async def goes_on() -> None:
             await self._still_on()
-            _refuse_ended(link)
+            refuse_ended(link)
 
         await reach(self.shop, self.row, self.host, self.job, goes_on)
 
@@ -399,16 +398,6 @@ class Start:
         assert link is not None
         return link
 
-    def _refuse_mismatch(self, link: AgentLink) -> None:
-        if link.mismatch is not None:
-            raise ProtocolMismatch(
-                f"The agent in the appliance {self.row.appliance_title} speaks version {link.mismatch} of "
-                f"the protocol and this controller version {wire.PROTOCOL}. Choose another appliance, or "
-                "ask an administrator to update this one."
-            )
-        if link.failed is not None and link.failed.session is None:
-            raise _refusal(link.failed)
-
     async def _has_session(self, link: AgentLink) -> bool:
         """Whether the agent has the session that it was given before this controller was restarted."""
         row = await self.shop.ledger.get(self.row.id)
@@ -426,28 +415,3 @@ class Start:
             row.awaiting_session = waits
             row.session_id = session_id or row.session_id
             row.port = port or row.port
-
-
-def _refuse_ended(link: AgentLink) -> None:
-    """Raise `StartFailed` when the agent says that there will be no server, or that it ended."""
-    if link.failed is not None or link.state == "failed":
-        raise _refusal(link.failed)
-    if link.exited is not None:
-        raise StartFailed(
-            f"The notebook server ended with code {link.exited.code} while it started. "
-            "The end of its log says why.",
-            errors=_tail(link.exited.log_tail),
-        )
-
-
-def _refusal(failed: wire.Failed | None) -> StartFailed:
-    """Return what the agent says went wrong, as an error."""
-    reason = readable(failed.reason.encode()).strip() if failed else ""
-    return StartFailed(
-        f"The machine is up and could not start your notebook server: {reason or 'its agent gave no reason'}",
-        errors=_tail(failed.log_tail if failed else ""),
-    )
-
-
-def _tail(text: str) -> list[dict[str, str]]:
-    return [{"log_tail": readable(text.encode())}] if text else []

@@ -68,12 +68,6 @@ async def release(tx: Transaction, machine_id: str) -> None:
     await tx.session.execute(delete(AddressRow).where(AddressRow.machine_id == machine_id))
 
 
-async def used(session: AsyncSession, network_id: str) -> int:
-    """Return how many addresses of a network are taken."""
-    query = select(func.count()).select_from(AddressRow).where(AddressRow.network_id == network_id)
-    return await session.scalar(query) or 0
-
-
 async def owner_of(session: AsyncSession, network_id: str, index: int) -> str | None:
     """Return the id of the machine that has an address."""
     row = await session.get(AddressRow, (network_id, index))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import shutil
 import sys
 import threading
 from pathlib import Path
@@ -265,8 +266,52 @@ def test_the_layer_says_nothing_of_where_it_was_built(iso):
     assert b"file://" not in content
 
 
-def test_the_same_sources_are_the_same_layer(iso, tmp_path):
-    assert layer.build(ROOT / "appliance", tmp_path).name == iso.name
+@pytest.fixture
+def checkout(tmp_path):
+    """The project once more, without what is not versioned."""
+    copy = tmp_path / "checkout"
+    for folder in ("controller", "appliance", "widgets", "extension", "spawner"):
+        shutil.copytree(ROOT / folder, copy / folder, ignore=shutil.ignore_patterns("__pycache__"))
+    for file in ("pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(ROOT / file, copy / file)
+    return copy
+
+
+def test_an_unchanged_checkout_builds_no_layer_and_needs_no_package_index(iso, checkout, monkeypatch):
+    def refuse(*_command, **_options):
+        raise AssertionError("nothing is to be run")
+
+    monkeypatch.setattr(layer, "run", refuse)
+    assert layer.build(checkout / "appliance", iso.parent) == iso
+    (checkout / "controller/cernvmcontroller/app.py").write_text(
+        "# machines have nothing of the controller\n"
+    )
+    assert layer.build(checkout / "appliance", iso.parent) == iso
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "appliance/cernvmagent/agent.py",
+        "controller/cernvmapi/models.py",
+        "widgets/cernvmwidgets/mymachines.js",
+        "extension/etc/cernvmextension.json",
+        "pyproject.toml",
+        "appliance/recipe/layer.py",
+    ],
+)
+def test_a_changed_source_is_another_layer(iso, checkout, source, monkeypatch):
+    class Run(Exception):
+        pass
+
+    def made(*_command, **_options):
+        raise Run
+
+    monkeypatch.setattr(layer, "run", made)
+    with (checkout / source).open("a") as file:
+        file.write("\n")
+    with pytest.raises(Run):
+        layer.build(checkout / "appliance", iso.parent)
 
 
 # --- the command ---

@@ -71,6 +71,20 @@ def test_a_component_does_not_inherit_the_secrets_of_the_terminal(
     assert "hidden" not in component.environment(settings, component.Command([])).values()
 
 
+def test_all_three_are_told_of_a_domain(settings: Settings) -> None:
+    credentials.ensure(settings)
+    given = dataclasses.replace(settings, subdomain_host="https://hub.example.org")
+    assert "--host-routing" in component.proxy(given).arguments
+    assert "--host-routing" not in component.proxy(settings).arguments
+    told = component.controller(given).environment
+    assert told["JUPYTERHUB_HOST"] == "https://hub.example.org"
+    callback = "https://cernvm--service.hub.example.org/services/cernvm/oauth_callback"
+    assert told["JUPYTERHUB_OAUTH_CALLBACK_URL"] == callback
+    alone = component.controller(settings).environment
+    assert alone["JUPYTERHUB_OAUTH_CALLBACK_URL"] == "/services/cernvm/oauth_callback"
+    assert component.environment(given, component.hub(given))["SUBDOMAIN_HOST"] == "https://hub.example.org"
+
+
 def test_certificates_are_made_before_the_hub_starts(settings: Settings) -> None:
     credentials.ensure(settings)
     certificates.ensure(settings)

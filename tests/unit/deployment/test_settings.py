@@ -45,7 +45,11 @@ def test_the_deployment_needs_five_ports_in_a_row(tmp_path: Path) -> None:
         ("SUBNET", "10.80.0.1/20"),
         ("SUBNET", "8.8.0.0/16"),
         ("SUBNET", "10.0.0.0/8"),
+        ("SUBNET", "10.80.0.0/28"),
         ("SUBNET", "ten"),
+        ("SUBDOMAIN_HOST", "hub.example.org"),
+        ("SUBDOMAIN_HOST", "https://hub.example.org/hub"),
+        ("SUBDOMAIN_HOST", "https://Hub.example.org"),
     ],
 )
 def test_a_variable_that_cannot_be_used_is_named(tmp_path: Path, name: str, value: str) -> None:
@@ -70,3 +74,15 @@ def test_a_state_cannot_be_used_with_other_ports_names_or_networks(tmp_path: Pat
 def test_the_bridge_has_a_name_that_linux_accepts(tmp_path: Path) -> None:
     settings = Settings.from_environment({"STATE": str(tmp_path), "HUB_NAME": "a" * 12})
     assert len(settings.bridge) <= 15
+
+
+def test_with_a_domain_the_hub_and_the_controller_have_hosts_of_their_own(tmp_path: Path) -> None:
+    given = {"STATE": str(tmp_path), "PORT": "9000", "SUBDOMAIN_HOST": "https://hub.example.org:8443/"}
+    settings = Settings.from_environment(given)
+    assert settings.url == "https://hub.example.org:8443/"
+    assert settings.service_host == "https://cernvm--service.hub.example.org:8443"
+    assert settings.proxy_url == "http://127.0.0.1:9000/"
+    settings.remember()
+    assert (
+        Settings.from_environment({"STATE": str(tmp_path)}).subdomain_host == "https://hub.example.org:8443"
+    )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from scripted import ALICE, HUB
@@ -11,10 +12,12 @@ from cernvmapi.models import Power, Status, Target
 from cernvmcontroller import naming
 from cernvmcontroller.commands.check import Check
 from cernvmcontroller.hypervisor.fake import FakeHypervisor
-from cernvmcontroller.hypervisor.fakehost import FakeVolume
+from cernvmcontroller.hypervisor.fakehost import FakeDomain, FakeVolume
+from cernvmcontroller.machines import garbage
+from cernvmcontroller.machines.agreement import Kind
 from cernvmcontroller.statedir import StateError, take_lock
 from cernvmcontroller.store import Actor
-from cernvmcontroller.store.tables import AddressRow, MachineRow, VolumeRow
+from cernvmcontroller.store.tables import AddressRow, HostRow, MachineRow, MetaRow, OperationRow, VolumeRow
 
 POOL = "labhub-host1"
 GONE = naming.new_id("m")
@@ -32,6 +35,10 @@ class Broken:
             row = await tx.session.get(table, key)
             for name, value in values.items():
                 setattr(row, name, value)
+
+    async def add(self, row):
+        async with self.lab.store.write(Actor.system(), "test", "test", audit=False) as tx:
+            tx.session.add(row)
 
     async def drop(self, table, key):
         async with self.lab.store.write(Actor.system(), "test", "test", audit=False) as tx:
@@ -109,6 +116,61 @@ async def home_lost(it):
     del it.pool.volumes[naming.home_volume(it.off.home)]
 
 
+async def unpromised(it):
+    await it.row(MachineRow, it.on.id, promised=False)
+
+
+async def home_of_none(it):
+    await it.row(VolumeRow, it.on.home, machine=None)
+
+
+async def unreadable_sidecar(it):
+    it.pool.volumes[naming.sidecar_volume(it.off.home)].data = b"{"
+
+
+async def operation(it):
+    await it.add(
+        OperationRow(id="o-test", action="machine.start", subject=f"machine/{it.on.id}", actor="alice")
+    )
+
+
+async def unneeded(it):
+    name = naming.base_volume("b" * 64)
+    it.pool.volumes[name] = FakeVolume(name, f"/pool/{name}", 1)
+    long_ago = datetime.now(UTC) - timedelta(days=30)
+    await it.add(MetaRow(key=garbage.KEY, value=garbage.write({POOL: {name: long_ago}})))
+
+
+async def copied(it):
+    original, uuid = it.lab.host.domains[it.off.uuid], "7d9e1c5a-0b7e-4a53-9c0b-2f4f6f0e8d11"
+    xml = original.xml.replace(original.uuid, uuid)
+    it.lab.host.domains[uuid] = FakeDomain(uuid, "copy", xml)
+
+
+async def host_gone(it):
+    await it.add(HostRow(id="elsewhere", name="elsewhere", uris=[]))
+    await it.row(MachineRow, it.off.id, host="elsewhere")
+
+
+async def address_twice(it):
+    await it.row(MachineRow, it.off.id, network=it.on.network, address=it.on.address)
+
+
+async def address_differs(it):
+    domain = it.lab.host.domains[it.on.uuid]
+    domain.xml = domain.xml.replace(f'address="{it.on.address}"', 'address="10.80.0.99"')
+
+
+async def home_twice(it):
+    domain = it.lab.host.domains[it.off.uuid]
+    domain.xml, domain.power = domain.xml.replace(it.off.home, it.on.home), Power.ON
+
+
+async def home_of_nobody(it):
+    await home_unknown(it)
+    await no_sidecar(it)
+
+
 async def volumes(it):
     async with it.lab.store.read() as session:
         return [await session.get(VolumeRow, each.id) for each in (await it.lab.engine.volumes.page()).items]
@@ -130,7 +192,22 @@ MENDED = {
     held: "home-held",
     domain_unknown: "domain-without-row",
     home_unknown: "home-without-row",
+    unpromised: "promise",
+    home_of_none: "home-held",
+    unreadable_sidecar: "home-without-sidecar",
+    operation: "operation",
+    unneeded: "garbage",
 }
+LEFT = {
+    home_lost: "home-lost",
+    home_of_nobody: "home-without-row",
+    copied: "copied-domain",
+    host_gone: "host-not-configured",
+    address_twice: "address-twice",
+    address_differs: "address-differs",
+    home_twice: "home-twice",
+}
+"""What a person has to decide."""
 
 
 @pytest.fixture
@@ -182,16 +259,25 @@ async def test_what_does_not_agree_is_said_and_mended(lab, program, capsys, dama
     assert await code(program()) == 0, capsys.readouterr().out
 
 
-async def test_a_lost_home_is_left_to_a_person_and_homes_are_never_removed(lab, program, capsys):
-    lab.disagrees = "a home is lost"
-    await home_lost(lab.broken)
+@pytest.mark.parametrize("damage", LEFT, ids=[damage.__name__ for damage in LEFT])
+async def test_what_a_person_has_to_decide_is_left_and_homes_are_never_removed(lab, program, capsys, damage):
+    lab.disagrees = damage.__name__
+    lab.hypervisor._subscribers.clear()
+    await damage(lab.broken)
     await lab.end()
+    assert await code(program(json=True)) == 1
+    found = json.loads(capsys.readouterr().out)["findings"]
+    left, *_ = [each for each in found if each["kind"] == LEFT[damage] and not each["repair"]]
     before = {name for name in lab.volumes() if name.startswith("home-")}
     assert await code(program(repair=True)) == 1
     out = capsys.readouterr().out
-    assert "home-lost" in out
+    assert f"{left['kind']}  {left['object']}" in out
     assert "A person has to decide." in out
     assert {name for name in lab.volumes() if name.startswith("home-")} == before
+
+
+def test_every_kind_of_finding_has_its_damage():
+    assert set(MENDED.values()) | set(LEFT.values()) == set(Kind)
 
 
 async def test_a_repair_is_refused_while_a_controller_runs(lab, program):

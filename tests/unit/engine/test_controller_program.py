@@ -47,6 +47,31 @@ def test_a_second_controller_is_refused_with_a_clear_sentence(tmp_path):
     take_lock(tmp_path / "controller.lock").close()
 
 
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        ({"hub_name": "averylonghubname"}, "hub_name 'averylonghubname' .* use up to 12 lower-case letters"),
+        ({"hub_name": "../hub"}, "use up to 12 lower-case letters"),
+        ({"bridge": "sixteen-letters1"}, "bridge 'sixteen-letters1' .* use up to 15"),
+        ({"subnet": "ten"}, "subnet 'ten' is no network like 10.80.0.0/20"),
+        ({"subnet": "10.80.0.0/28"}, "has no room for machines: use a /27 or a larger one"),
+    ],
+)
+def test_what_no_host_could_ever_make_is_refused_at_the_start(tmp_path, options, sentence):
+    lines = [f"c.CernVMController.{name} = {value!r}" for name, value in options.items()]
+    empty(tmp_path).write_text("\n".join(["c = get_config()", *lines]))
+    (tmp_path / "state").mkdir(mode=0o700)
+    config = ["--config", str(tmp_path / "controller_config.py"), "--state", str(tmp_path / "state")]
+    with pytest.raises(SystemExit, match=f"cernvm-controller: .*{sentence}"):
+        main(config)
+
+
+def test_a_large_subnet_is_used_as_far_as_a_network_takes_machines(tmp_path):
+    network = app(tmp_path, subnet="10.64.0.0/16", hosts=[{"name": "a", "uris": ["test:///default"]}])
+    assert network.host_specs()[0].network.hosts == 4000
+    assert "4,000" in CernVMController.subnet.help
+
+
 def test_the_identity_is_made_once(tmp_path):
     assert hub_id(tmp_path / "hub_id") == hub_id(tmp_path / "hub_id")
     (tmp_path / "hub_id").write_text("lost")

@@ -104,23 +104,25 @@ async def test_a_start_is_cancelled_while_the_server_is_looked_for(lab, knocks):
     assert not lab.host.domains
 
 
-@pytest.mark.parametrize(
-    ("step", "timeout", "guest", "session", "words"),
-    [
-        ("define", None, {}, SESSION, "did not answer within"),
-        ("agent", "boot_timeout", {"silent": True}, SESSION, "did not come up within 0.3 seconds"),
-        ("session", "session_timeout", {}, None, "which nobody sent within 0.3 seconds"),
-        ("ready", "server_timeout", {"slow": True}, SESSION, "did not answer within 0.3 seconds"),
-        ("reach", "reach_timeout", {}, SESSION, "does not reach it"),
-    ],
-)
-async def test_a_start_ends_in_time_in_every_phase(lab, knocks, step, timeout, guest, session, words):
+TOO_LATE = {
+    "define": (None, {}, SESSION, "did not answer within"),
+    "agent": ("boot_timeout", {"silent": True}, SESSION, "did not come up within 0.3 seconds"),
+    "session": ("session_timeout", {}, None, "which nobody sent within 0.3 seconds"),
+    "ready": ("server_timeout", {"slow": True}, SESSION, "did not answer within 0.3 seconds"),
+    "reach": ("reach_timeout", {}, SESSION, "does not reach it"),
+}
+"""Step → the setting that is its deadline, the guest and the session with which it lasts, what is said."""
+
+
+@pytest.mark.parametrize("step", TOO_LATE)
+async def test_a_start_ends_in_time_in_every_phase(lab, knocks, step):
+    setting, guest, session, words = TOO_LATE[step]
     knocks[0][:] = [Unreachable("nothing comes back")]
     lab.template = guest
-    if timeout is None:
+    if setting is None:
         lab.hypervisor.hang(step)
     else:
-        put(lab.settings, **{"reach_timeout": 10, timeout: 0.3})
+        put(lab.settings, **{"reach_timeout": 10, setting: 0.3})
     machine = await lab.create()
     operation = await lab.engine.machines.start(ALICE, machine.id, session)
     done = await lab.engine.operations.wait(operation.id, 8)
@@ -130,7 +132,7 @@ async def test_a_start_ends_in_time_in_every_phase(lab, knocks, step, timeout, g
     assert not lab.host.domains
     assert {name.partition("-")[0] for name in lab.volumes()} <= {"base", "home"}
     # And nothing of it is in the way of the next start.
-    if timeout is None:
+    if setting is None:
         lab.hypervisor.release(step)
     knocks[0][:] = [None]
     lab.guest(machine.uuid).__dict__.update(silent=False, slow=False, state="waiting", session=None)

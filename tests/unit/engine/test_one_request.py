@@ -8,7 +8,6 @@ import logging
 from types import SimpleNamespace
 
 import pytest
-import structlog
 from jupyterhub import orm
 from scripted import ALICE, SESSION, eventually
 from tests.unit.web.conftest import services_for
@@ -26,14 +25,10 @@ from cernvmspawner.watcher import close_all
 
 @pytest.fixture(params=[True, False], ids=["json", "text"])
 def log(request):
-    root = logging.getLogger()
-    handlers, level = root.handlers[:], root.level
     stream = io.StringIO()
     configure("INFO", as_json=request.param, stream=stream)
     stream.as_json = request.param
-    yield stream
-    root.handlers, root.level = handlers, level
-    structlog.reset_defaults()
+    return stream
 
 
 @pytest.fixture

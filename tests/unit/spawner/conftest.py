@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from jupyterhub import orm
-from tests.unit.spawner.controller_standin import TOKEN, MakeSpawner, StandIn
+from tests.unit.spawner.controller_standin import MakeSpawner, StandIn
+from tests.unit.spawner.standin_offer import TOKEN
 from traitlets.config import Config
 
 from cernvmspawner import CernVMSpawner

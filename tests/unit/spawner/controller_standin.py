@@ -7,46 +7,36 @@ what the real one says. In place of a machine it starts a small server, or a rea
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import itertools
-import os
-import re
-import ssl
 import subprocess
-import sys
 import tempfile
 from collections import defaultdict
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, ClassVar, Self
-from urllib.parse import urlsplit
+from typing import Any, Self
 
 import msgspec
 from msgspec.structs import replace
-from tornado import httpserver, iostream, netutil, web
+from tests.unit.spawner.standin_api import Handler
+from tests.unit.spawner.standin_offer import APPLIANCES, FLAVORS, PHASES, UPDATED
+from tests.unit.spawner.standin_servers import real_server, small_server
+from tornado import httpserver, netutil, web
 
 from cernvmapi.errors import (
     CernVMError,
     Conflict,
     ForeignHome,
-    Malformed,
     NotFound,
     StartFailed,
-    Unauthenticated,
 )
 from cernvmapi.models import (
     API_PREFIX,
-    Appliance,
-    Console,
     Event,
-    Flavor,
     Machine,
     MachineCreate,
-    MachineStart,
     Operation,
     OperationStatus,
-    Page,
     Phase,
     PhaseMark,
     Power,
@@ -54,63 +44,10 @@ from cernvmapi.models import (
     Status,
     Target,
     Volume,
-    VolumeChange,
     VolumeKind,
-    encode,
 )
 
-TOKEN = "the-hubs-token"
-UPDATED = datetime(2026, 9, 14, 12, tzinfo=UTC)
 GUEST_FILES = "/run/cernvmhub"
-
-PHASES = (
-    (Phase.PLACED, "The machine goes to the host local", 5),
-    (Phase.DISK, "Its disk is ready", 20),
-    (Phase.BOOT, "The machine boots", 34),
-    (Phase.CONTEXT, "The machine is up and gets its session", 64),
-    (Phase.SERVER, "The notebook server starts", 80),
-)
-
-APPLIANCES = [
-    Appliance(
-        id="cernvm",
-        title="CernVM",
-        version="6.1",
-        description="Debian with JupyterLab, ROOT's uproot, awkward arrays and CVMFS mount points.",
-        sha256="a" * 64,
-        size=1,
-        virtual_size_mib=4096,
-        min_memory_mib=512,
-        default=True,
-        updated=UPDATED,
-    ),
-    Appliance(
-        id="cernvm-next",
-        title="CernVM Next",
-        version="7.0-rc2",
-        sha256="b" * 64,
-        size=1,
-        virtual_size_mib=4096,
-        min_memory_mib=2048,
-        updated=UPDATED,
-    ),
-    Appliance(
-        id="tiny",
-        title="Probe",
-        version="1",
-        sha256="c" * 64,
-        size=1,
-        virtual_size_mib=64,
-        notebook=False,
-        hidden=True,
-        updated=UPDATED,
-    ),
-]
-FLAVORS = [
-    Flavor(id="small", title="Small", vcpus=1, memory_mib=1024, disk_mib=10240, default=True),
-    Flavor(id="large", title="Large", vcpus=4, memory_mib=8192, disk_mib=40960),
-]
-
 
 MakeSpawner = Callable[..., Any]
 """What the fixture `spawner_of` is."""
@@ -130,6 +67,7 @@ class StandIn:
         self.appliances, self.flavors = list(APPLIANCES), list(FLAVORS)
         self.requested: list[MachineCreate] = []
         self.console = "[    0.000000] Linux version 6.1\nlocalhost login: "
+        self.start_timeout = 60.0
         # What shall go wrong.
         self.fail_at: Phase | None = None
         self.undone = asyncio.Event()
@@ -147,7 +85,7 @@ class StandIn:
         self._changed = asyncio.Event()
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._servers: dict[str, Any] = {}
-        self._connections: set[asyncio.Task[Any]] = set()
+        self.connections: set[asyncio.Task[Any]] = set()
         self._temporary: tempfile.TemporaryDirectory[str] | None = None
         self._http: httpserver.HTTPServer | None = None
         self._port = 0
@@ -184,9 +122,9 @@ class StandIn:
         """Go away: the port is closed, what listened to events is cut off."""
         if self._http:
             self._http.stop()
-            for task in list(self._connections):
+            for task in list(self.connections):
                 task.cancel()
-            await asyncio.gather(*self._connections, return_exceptions=True)
+            await asyncio.gather(*self.connections, return_exceptions=True)
             await self._http.close_all_connections()
             self._http = None
 
@@ -202,7 +140,7 @@ class StandIn:
                 await self._changed.wait()
             return value
 
-    def _touch(self) -> None:
+    def touch(self) -> None:
         self._changed.set()
         self._changed = asyncio.Event()
 
@@ -230,7 +168,7 @@ class StandIn:
             data=msgspec.to_builtins(machine),
         )
         self.events.append(event)
-        self._touch()
+        self.touch()
 
     def create(self, request: MachineCreate) -> tuple[Machine, bool]:
         self.requested.append(request)
@@ -323,7 +261,7 @@ class StandIn:
         self.operations[operation_id] = replace(
             operation, status=status, error=error.problem() if error else None, finished=datetime.now(UTC)
         )
-        self._touch()
+        self.touch()
 
     async def cancel(self, operation_id: str) -> Operation:
         operation = self.operations[operation_id]
@@ -427,9 +365,9 @@ class StandIn:
         assert address is not None
         env["JUPYTERHUB_SERVICE_URL"] = env["JUPYTERHUB_SERVICE_URL"].replace("0.0.0.0", address)
         if self.real_servers:
-            self._servers[machine_id] = await _real_server(session.command, env, folder)
+            self._servers[machine_id] = await real_server(session.command, env, folder)
         else:
-            self._servers[machine_id] = _small_server(env)
+            self._servers[machine_id] = small_server(env)
 
     async def _stop_server(self, machine_id: str) -> None:
         server = self._servers.pop(machine_id, None)
@@ -439,208 +377,3 @@ class StandIn:
         elif server is not None:
             server.stop()
             await server.close_all_connections()
-
-
-def _small_server(env: dict[str, str]) -> httpserver.HTTPServer:
-    """Serve what the hub asks of a notebook server, where and how its environment says."""
-    url = urlsplit(env["JUPYTERHUB_SERVICE_URL"])
-    context = None
-    if url.scheme == "https":
-        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=env["JUPYTERHUB_SSL_CLIENT_CA"])
-        context.load_cert_chain(env["JUPYTERHUB_SSL_CERTFILE"], env["JUPYTERHUB_SSL_KEYFILE"])
-        context.verify_mode = ssl.CERT_REQUIRED
-
-    class Api(web.RequestHandler):
-        def get(self) -> None:
-            self.set_header("X-JupyterHub-Version", "6.1.1")
-            self.finish({"version": "0"})
-
-    server = httpserver.HTTPServer(
-        web.Application([(".*", Api)], log_function=lambda _: None), ssl_options=context
-    )
-    server.listen(url.port or 0, url.hostname or "")
-    return server
-
-
-async def _real_server(command: list[str], env: dict[str, str], folder: Path) -> subprocess.Popen[bytes]:
-    program = Path(sys.executable).with_name(command[0])
-    home = folder / "home"
-    home.mkdir(parents=True, exist_ok=True)
-    outside = {
-        "PATH": os.environ["PATH"],
-        "HOME": str(home),
-        "JUPYTERHUB_ROOT_DIR": str(home),
-        "JUPYTER_ALLOW_INSECURE_WRITES": "1",
-    }
-    with (folder / "log").open("wb") as log:
-        return subprocess.Popen(  # noqa: ASYNC220 - a moment
-            [str(program), *command[1:], "--allow-root"], env=env | outside, stdout=log, stderr=log, cwd=home
-        )
-
-
-class Handler(web.RequestHandler):
-    """The paths of the contract."""
-
-    ROUTES: ClassVar = [
-        ("GET", r"/appliances", "appliances"),
-        ("GET", r"/flavors", "flavors"),
-        ("GET", r"/machines", "machines"),
-        ("POST", r"/machines", "create"),
-        ("GET", r"/machines/([^/]+)", "machine"),
-        ("DELETE", r"/machines/([^/]+)", "delete"),
-        ("POST", r"/machines/([^/]+)/start", "start"),
-        ("POST", r"/machines/([^/]+)/(shutdown|poweroff)", "shutdown"),
-        ("PUT", r"/machines/([^/]+)/session", "session"),
-        ("GET", r"/machines/([^/]+)/console", "console"),
-        ("GET", r"/volumes", "volumes"),
-        ("PATCH", r"/volumes/([^/]+)", "change_volume"),
-        ("DELETE", r"/volumes/([^/]+)", "delete_volume"),
-        ("GET", r"/operations", "operations"),
-        ("GET", r"/operations/([^/]+)", "operation"),
-        ("DELETE", r"/operations/([^/]+)", "cancel"),
-        ("GET", r"/events", "events"),
-    ]
-
-    def initialize(self, controller: StandIn) -> None:
-        self.it = controller
-
-    def check_xsrf_cookie(self) -> None:
-        """Bearer tokens are all there is."""
-
-    async def _answer(self) -> None:
-        path = self.request.path.removeprefix(API_PREFIX)
-        self.it.requests.append((self.request.method or "", path))
-        self.it._touch()
-        task = asyncio.current_task()
-        assert task is not None
-        self.it._connections.add(task)
-        try:
-            if self.request.headers.get("Authorization") != f"Bearer {TOKEN}":
-                raise Unauthenticated("Who are you?")
-            for method, pattern, name in self.ROUTES:
-                match = re.fullmatch(pattern, path)
-                if match and method == self.request.method:
-                    if name in self.it.hold:
-                        await self.it.hold[name].wait()
-                    if name in self.it.refuse:
-                        raise self.it.refuse[name]
-                    await getattr(self, f"do_{name}")(*match.groups())
-                    return
-            raise NotFound(f"There is no {path}.")
-        except CernVMError as error:
-            self.set_status(error.status)
-            self.set_header("Content-Type", "application/problem+json")
-            await self.finish(encode(error.problem()))
-        except msgspec.ValidationError as error:
-            self.set_status(400)
-            await self.finish(encode(Malformed(str(error)).problem()))
-        except iostream.StreamClosedError:
-            """Whoever asked is gone."""
-        except asyncio.CancelledError:
-            self.request.connection.stream.close()  # type: ignore[union-attr]
-        finally:
-            self.it._connections.discard(task)
-
-    get = post = put = patch = delete = _answer
-
-    async def say(self, thing: Any, status: int = 200) -> None:
-        self.set_status(status)
-        self.set_header("Content-Type", "application/json")
-        await self.finish(encode(thing))
-
-    async def say_page(self, items: list[Any]) -> None:
-        await self.say(Page(items=items, total=len(items), event_id=len(self.it.events)))
-
-    def named(self, machine_id: str) -> Machine:
-        if machine_id not in self.it.machines:
-            raise NotFound(f"There is no machine {machine_id}.")
-        return self.it.machines[machine_id]
-
-    async def do_appliances(self) -> None:
-        await self.say_page(self.it.appliances)
-
-    async def do_flavors(self) -> None:
-        await self.say_page(self.it.flavors)
-
-    async def do_machines(self) -> None:
-        owner = self.get_query_argument("owner", None)
-        await self.say_page([one for one in self.it.machines.values() if owner in (None, one.owner)])
-
-    async def do_create(self) -> None:
-        machine, new = self.it.create(msgspec.json.decode(self.request.body, type=MachineCreate))
-        await self.say(machine, 201 if new else 200)
-
-    async def do_machine(self, machine_id: str) -> None:
-        await self.say(self.named(machine_id))
-
-    async def do_delete(self, machine_id: str) -> None:
-        self.named(machine_id)
-        await self.say(self.it.begin("delete", machine_id, lambda: self.it.delete(machine_id)), 202)
-
-    async def do_start(self, machine_id: str) -> None:
-        self.named(machine_id)
-        start = msgspec.json.decode(self.request.body, type=MachineStart)
-        self.it.sessions[machine_id] = [start.session] if start.session else []
-        await self.say(self.it.begin("start", machine_id, lambda: self.it.start(machine_id)), 202)
-
-    async def do_shutdown(self, machine_id: str, how: str) -> None:
-        self.named(machine_id)
-        await self.say(self.it.begin(how, machine_id, lambda: self.it.stop(machine_id)), 202)
-
-    async def do_session(self, machine_id: str) -> None:
-        self.named(machine_id)
-        self.it.sessions[machine_id].append(msgspec.json.decode(self.request.body, type=Session))
-        await self.say(self.it.change(machine_id, awaiting_session=False))
-
-    async def do_console(self, machine_id: str) -> None:
-        await self.say(Console(machine=machine_id, text=self.it.console))
-
-    async def do_volumes(self) -> None:
-        owner = self.get_query_argument("owner", None)
-        await self.say_page([one for one in self.it.volumes.values() if owner in (None, one.owner)])
-
-    async def do_change_volume(self, volume_id: str) -> None:
-        wish = msgspec.json.decode(self.request.body, type=VolumeChange)
-        self.it.volumes[volume_id] = replace(self.it.volumes[volume_id], server_name=wish.server_name)
-        await self.say(self.it.volumes[volume_id])
-
-    async def do_delete_volume(self, volume_id: str) -> None:
-        self.it.volumes.pop(volume_id)
-        self.set_status(204)
-        await self.finish()
-
-    async def do_operations(self) -> None:
-        subject = self.get_query_argument("subject", None)
-        await self.say_page(
-            [
-                one
-                for one in self.it.operations.values()
-                if subject in (None, one.subject) and one.status is OperationStatus.RUNNING
-            ]
-        )
-
-    async def do_operation(self, operation_id: str) -> None:
-        wait = float(self.get_query_argument("wait", "0"))
-        with contextlib.suppress(TimeoutError):
-            await self.it.until(
-                lambda: self.it.operations[operation_id].status is not OperationStatus.RUNNING, wait
-            )
-        await self.say(self.it.operations[operation_id])
-
-    async def do_cancel(self, operation_id: str) -> None:
-        await self.say(await self.it.cancel(operation_id))
-
-    async def do_events(self) -> None:
-        self.set_header("Content-Type", "text/event-stream")
-        position = int(self.request.headers.get("Last-Event-ID", len(self.it.events)))
-        self.write(": hello\n\n")
-        await self.flush()
-        while True:
-            await self.it.until(lambda seen=position: len(self.it.events) > seen, 3600)
-            for event in self.it.events[position:]:
-                self.write(f"id: {event.id}\nevent: {event.type}\ndata: {encode(event).decode()}\n\n")
-            position = len(self.it.events)
-            await self.flush()
-
-
-__all__ = ["APPLIANCES", "FLAVORS", "TOKEN", "MakeSpawner", "StandIn"]

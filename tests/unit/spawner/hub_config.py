@@ -1,4 +1,4 @@
-"""A real JupyterHub with the spawner, for tests: no proxy in front, and everybody may log in."""
+"""A real JupyterHub with the spawner, for tests: with a proxy where one wants it; everybody may log in."""
 
 import json
 import os
@@ -28,7 +28,10 @@ class NoProxy(Proxy):
 
 
 settings = json.loads(os.environ["TEST_HUB"])
-c.JupyterHub.proxy_class = NoProxy
+if "proxy" in settings:
+    c.ConfigurableHTTPProxy.update(settings["proxy"])
+else:
+    c.JupyterHub.proxy_class = NoProxy
 c.JupyterHub.bind_url = f"http://127.0.0.1:{settings['public_port']}"
 c.JupyterHub.hub_bind_url = f"http://127.0.0.1:{settings['port']}"
 c.JupyterHub.authenticator_class = "dummy"

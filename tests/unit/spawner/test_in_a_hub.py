@@ -20,13 +20,15 @@ import pytest
 from deployment import credentials
 from deployment.settings import ROOT, Settings
 from lxml import html
-from tests.unit.spawner.controller_standin import TOKEN, StandIn
+from tests.unit.spawner.standin_offer import TOKEN
 from traitlets.config import PyFileConfigLoader
 
 from cernvmapi.models import Phase, Power, Status
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
+
+    from tests.unit.spawner.controller_standin import StandIn
 
 HUB_TOKEN = "a-token-of-the-test-service"
 DEADLINE = 90

@@ -5,15 +5,18 @@ from __future__ import annotations
 import asyncio
 import logging
 from contextlib import aclosing
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
-from tests.unit.spawner.controller_standin import TOKEN, StandIn
+from tests.unit.spawner.standin_offer import TOKEN
 
 from cernvmapi.client import AsyncClient
 from cernvmapi.models import MachineCreate, Power, Status, Target
 from cernvmspawner.spawner import exit_code
 from cernvmspawner.watcher import MachineWatcher
+
+if TYPE_CHECKING:
+    from tests.unit.spawner.controller_standin import StandIn
 
 LOG = logging.getLogger("watcher")
 

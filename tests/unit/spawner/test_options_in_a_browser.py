@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from playwright.async_api import Page, async_playwright
-from tests.unit.spawner.controller_standin import APPLIANCES, FLAVORS
+from tests.unit.spawner.standin_offer import APPLIANCES, FLAVORS
 
 from cernvmspawner import form, profiles
 from cernvmspawner.options import Offer

@@ -7,7 +7,8 @@ from datetime import UTC, datetime
 
 from lxml import html
 from msgspec.structs import replace
-from tests.unit.spawner.controller_standin import APPLIANCES, FLAVORS, UPDATED, StandIn
+from tests.unit.spawner.controller_standin import StandIn
+from tests.unit.spawner.standin_offer import APPLIANCES, FLAVORS, UPDATED
 
 from cernvmapi.errors import Invalid, NoRoom, StartFailed
 from cernvmapi.models import MachineCreate, Phase, PhaseMark, Status

@@ -8,7 +8,7 @@ import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.unit.spawner.controller_standin import APPLIANCES, FLAVORS
+from tests.unit.spawner.standin_offer import APPLIANCES, FLAVORS
 
 from cernvmapi.errors import Invalid
 from cernvmspawner import profiles

@@ -65,7 +65,7 @@ async def test_a_machine_keeps_its_address(store: Store) -> None:
     await put(store, ["m-0", "m-1"])
     assert [await claim(store, id_) for id_ in ("m-0", "m-1", "m-1", "m-0")] == [0, 1, 1, 0]
     async with store.read() as session:
-        assert await addresses.used(session, "lan") == 2
+        assert await inventory.addresses_used(session) == {"lan": 2}
         assert await addresses.owner_of(session, "lan", 1) == "m-1"
         assert await addresses.owner_of(session, "lan", 2) is None
 
@@ -86,7 +86,7 @@ async def test_a_full_network_says_so_and_leaves_nothing(store: Store) -> None:
     with pytest.raises(NoRoom, match="All 1 addresses of network hub-lan are taken"):
         await claim(store, "m-1")
     async with store.read() as session:
-        assert await addresses.used(session, "lan") == 1
+        assert await inventory.addresses_used(session) == {"lan": 1}
 
 
 async def test_an_address_in_a_second_network_is_refused(store: Store) -> None:

@@ -3,103 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import httpx
 import pytest
-from deployment import credentials
-from deployment.settings import ROOT, Settings
-from jupyterhub.services.auth import HubOAuth
-from tests.unit.spawner.controller_standin import StandIn
-from tests.unit.spawner.test_in_a_hub import Hub
-from tests.unit.web.fakehub import HUB_TOKEN
-from tests.unit.web.memory import MemoryEngine, machine
-from traitlets.config import PyFileConfigLoader
-
-from cernvmapi.models import API_PREFIX
-from cernvmcontroller.web.server import Listeners
-from cernvmcontroller.web.services import make_services
-from cernvmspawner.watcher import close_all
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
-    from pathlib import Path
+    import httpx
+    from tests.unit.threats.site import Site
 
 DEADLINE = 60
-SERVICE_TOKEN = "the-controllers-own-token-for-the-hub"
-
-
-class Site:
-    """A real hub whose machines are stood in for, and a controller's web side that asks it who is who."""
-
-    def __init__(self, hub: Hub, machines: StandIn, engine: MemoryEngine, port: int) -> None:
-        self.hub, self.machines, self.engine = hub, machines, engine
-        self.url = f"http://127.0.0.1:{port}{API_PREFIX}"
-
-    def controller(self, token: str) -> httpx.AsyncClient:
-        return self.client(self.url, token)
-
-    def hub_as(self, token: str) -> httpx.AsyncClient:
-        return self.client(f"http://127.0.0.1:{self.hub.port}/hub/api", token)
-
-    def client(self, url: str, token: str) -> httpx.AsyncClient:
-        headers = {"Authorization": f"Bearer {token}"}
-        return httpx.AsyncClient(base_url=url, headers=headers, trust_env=False, timeout=30)
-
-    async def token(self, user: str, **more: Any) -> str:
-        await self.hub.call("POST", f"/users/{user}")
-        made = await self.hub.call("POST", f"/users/{user}/tokens", **{"note": "test", **more})
-        assert made.status_code == 201, made.text
-        return str(made.json()["token"])
-
-    async def notebook_token(self, user: str) -> str:
-        """Return the token of a user's server, as the spawner gives it to the machine."""
-        await self.hub.start_server(f"/users/{user}/server")
-        assert (await self.hub.events(f"/users/{user}/server"))[-1]["ready"], self.hub.log()
-        return self.machines.sessions[self.machines.only().id][-1].env["JUPYTERHUB_API_TOKEN"]
-
-
-@pytest.fixture
-async def site(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
-) -> AsyncIterator[Site]:
-    monkeypatch.setenv("STATE", str(tmp_path / "state"))
-    credentials.ensure(Settings.from_environment())
-    config = PyFileConfigLoader("jupyterhub_config.py", str(ROOT)).load_config()
-    roles = [role for role in config.JupyterHub.load_roles if role["name"] in {"user", "cernvm"}]
-    (service,) = [one for one in config.JupyterHub.services if one["name"] == "cernvm"]
-    service = {**service, "url": "http://127.0.0.1:1", "api_token": SERVICE_TOKEN}
-    async with StandIn() as machines:
-        hub = Hub(tmp_path, machines, **getattr(request, "param", {}))
-        hub.settings["spawner"]["server_token_scopes"] = list(config.Spawner.server_token_scopes)  # type: ignore[index]
-        hub.settings |= {
-            "services": [service],
-            "roles": [
-                *roles,
-                {"name": "tester", "services": ["test"], "scopes": ["tokens", "groups", "shares"]},
-                {"name": "operators", "groups": ["operators"], "scopes": ["custom:cernvm:admin"]},
-            ],
-            "hub": {"custom_scopes": dict(config.JupyterHub.custom_scopes)},
-        }
-        engine = MemoryEngine()
-        for owner in ("alice", "bob"):
-            engine.machines.put(machine(f"m-{owner}", owner))
-            engine.volumes.put(f"v-{owner}", owner)
-        client = HubOAuth(
-            api_url=f"http://127.0.0.1:{hub.port}/hub/api",
-            api_token=SERVICE_TOKEN,
-            base_url="/services/cernvm/",
-            oauth_client_id="service-cernvm",
-        )
-        listeners = Listeners(make_services(engine, client, HUB_TOKEN, heartbeat=0.1, recheck=0.2))
-        port = listeners.listen_behind_proxy("127.0.0.1", 0, None)
-        try:
-            await hub.start()
-            yield Site(hub, machines, engine, port)
-        finally:
-            await listeners.close()
-            await hub.close()
-            await close_all()
+REAL_SERVER = {"cmd": ["jupyterhub-singleuser"], "http_timeout": 60}
 
 
 async def ends(response: httpx.Response) -> None:
@@ -158,6 +71,24 @@ async def test_a_right_that_a_group_lost_is_gone_at_once(site: Site) -> None:
     assert site.engine.audit.rows == []
 
 
+async def test_a_right_that_a_role_lost_is_gone_though_the_token_and_the_stream_are_of_before(
+    site: Site,
+) -> None:
+    await site.hub.call("POST", "/users/carol")
+    assert (await site.hub.call("POST", "/groups/operators/users", users=["carol"])).is_success
+    token = await site.token("carol")
+    async with site.controller(token) as http, http.stream("GET", "/events") as stream:
+        assert (await http.get("/hosts")).status_code == 200
+        await site.hub.stop()
+        site.hub.settings["roles"][-1]["scopes"] = ["custom:cernvm:read"]  # type: ignore[index]
+        await site.hub.start()
+        await ends(stream)
+        assert (await http.post("/machines/m-alice/poweroff")).status_code == 404
+        assert (await http.get("/hosts")).status_code == 403
+        assert (await http.get("/machines")).json()["total"] == 0
+    assert site.engine.audit.rows == []
+
+
 async def test_a_deleted_users_and_an_expired_token_are_nobodys(site: Site) -> None:
     token, brief = await site.token("bob"), await site.token("alice", expires_in=2)
     async with site.controller(token) as http, http.stream("GET", "/events") as stream:
@@ -172,7 +103,7 @@ async def test_a_deleted_users_and_an_expired_token_are_nobodys(site: Site) -> N
         assert (await http.get("/machines")).status_code == 401
 
 
-@pytest.mark.parametrize("site", [{"cmd": ["jupyterhub-singleuser"], "http_timeout": 60}], indirect=True)
+@pytest.mark.parametrize("site", [{"spawner": REAL_SERVER}], indirect=True)
 async def test_a_visitor_of_a_shared_server_does_not_get_its_owners_machines(site: Site) -> None:
     site.machines.real_servers = True
     owners = await site.notebook_token("alice")

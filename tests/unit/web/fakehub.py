@@ -70,7 +70,7 @@ class _User(_Handler):
         if self.hub.broken:
             self.send_error(503)
             return
-        token = self.request.headers["Authorization"].partition(" ")[2]
+        token = self.request.headers.get("Authorization", "").partition(" ")[2]
         known = self.hub.tokens.get(token)
         if known is None:
             self.send_error(403)

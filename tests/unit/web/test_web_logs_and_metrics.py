@@ -5,7 +5,6 @@ import json
 import logging
 
 import pytest
-import structlog
 from prometheus_client.parser import text_string_to_metric_families
 from tests.unit.web.fakehub import HUB_TOKEN
 
@@ -14,13 +13,9 @@ from cernvmcontroller.web.logs import configure, logger
 
 @pytest.fixture
 def lines():
-    root = logging.getLogger()
-    handlers, level = root.handlers[:], root.level
     stream = io.StringIO()
     configure("INFO", as_json=True, stream=stream)
-    yield lambda: [json.loads(line) for line in stream.getvalue().splitlines()]
-    root.handlers, root.level = handlers, level
-    structlog.reset_defaults()
+    return lambda: [json.loads(line) for line in stream.getvalue().splitlines()]
 
 
 async def test_a_request_is_one_line_of_json(lines, served):
@@ -53,14 +48,10 @@ def test_a_traceback_is_part_of_its_line(lines):
     assert not any(frame.get("locals") for frame in line["exception"][0]["frames"])
 
 
-def test_people_get_text(capsys):
-    root = logging.getLogger()
-    handlers, level = root.handlers[:], root.level
+def test_people_get_text():
     stream = io.StringIO()
     configure("INFO", stream=stream)
     logger("x").info("hello", machine="m-1")
-    root.handlers, root.level = handlers, level
-    structlog.reset_defaults()
     assert "hello" in stream.getvalue()
     assert "machine=m-1" in stream.getvalue()
 

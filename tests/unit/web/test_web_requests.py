@@ -1,12 +1,14 @@
 """Requests of the wrong shape: the answer says what is wrong, and nothing happens."""
 
 import asyncio
+import io
 import json
 
 import pytest
 from tests.unit.web.fakehub import HUB_TOKEN
 
 from cernvmapi.errors import StoreUnavailable
+from cernvmcontroller.web.logs import configure
 
 MIB = 1024 * 1024
 JSON = {"Content-Type": "application/json"}
@@ -161,13 +163,14 @@ async def test_answers_are_not_kept_and_not_framed(served):
     assert "Server" not in headers
 
 
-async def test_the_log_has_who_and_what_and_no_secrets(served, capsys):
+async def test_the_log_has_who_and_what_and_no_secrets(served):
+    stream = io.StringIO()
+    configure("DEBUG", stream=stream)
     session = {"env": {"KEY": "very-secret"}}
     async with served.http(HUB_TOKEN) as http:
         await http.put("/machines/m-alice/session", json=session)
         await http.get("/machines?search=private")
-    written = capsys.readouterr()
-    text = written.out + written.err
+    text = stream.getvalue()
     assert "service:jupyterhub" in text
     assert "/machines/m-alice/session" in text
     for secret in ("very-secret", HUB_TOKEN, "private"):
