@@ -9,6 +9,7 @@ from urllib.parse import quote
 from cernvmapi.errors import CernVMError, Conflict, error_from
 from cernvmapi.models import (
     Appliance,
+    ApplianceCreate,
     AuditRecord,
     CatalogueEntry,
     Console,
@@ -303,6 +304,34 @@ class ApplianceVerbs:
     def get(self, appliance_id: str) -> Call[Appliance]:
         """Return one appliance."""
         return Call("GET", _path("appliances", appliance_id), Appliance)
+
+    @verb
+    def download(
+        self,
+        entry: str | None = None,
+        /,
+        *,
+        url: str | None = None,
+        wait: bool = False,
+        timeout: float | None = None,
+        **fields: Any,
+    ) -> Steps[Operation]:
+        """Download an appliance into the repository; for administrators.
+
+        Parameters
+        ----------
+        entry
+            Id of an entry of the catalogue.
+        url
+            Where the image is, instead.
+        wait, timeout
+            As for the start of a machine.
+        fields
+            The others of `ApplianceCreate`.
+        """
+        body = ApplianceCreate(entry=entry, url=url, **fields)
+        operation = yield Call("POST", "/appliances", Operation, body=body)
+        return (yield from _succeeded(operation, wait, timeout))
 
 
 class FlavorVerbs:

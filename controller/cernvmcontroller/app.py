@@ -9,7 +9,6 @@ import asyncio
 import errno
 import resource
 import signal
-import ssl
 import sys
 from contextlib import AsyncExitStack
 from importlib.metadata import version
@@ -24,7 +23,7 @@ from cernvmcontroller.catalogue.feeds import Feeds
 from cernvmcontroller.catalogue.sources import DEFAULT_FEEDS, load_feeds
 from cernvmcontroller.commands import COMMANDS
 from cernvmcontroller.context import refuse_oversize, refuse_secrets
-from cernvmcontroller.fetch import Fetcher, Policy
+from cernvmcontroller.fetch import Fetcher
 from cernvmcontroller.hypervisor import open_hypervisor
 from cernvmcontroller.hypervisor.interface import FilterSpec, PoolSpec
 from cernvmcontroller.inventory import (
@@ -41,6 +40,8 @@ from cernvmcontroller.machines.engine import Engine
 from cernvmcontroller.machines.settings import Settings
 from cernvmcontroller.placement import Overcommit
 from cernvmcontroller.repository import Repository, load_manifest
+from cernvmcontroller.repository.downloads import Downloads
+from cernvmcontroller.repository.settings import DownloadSettings
 from cernvmcontroller.statedir import (
     StateError,
     ensure_folder,
@@ -194,6 +195,12 @@ class CernVMController(Application):
     fetch_ca = Unicode(
         help="File with further certificate authorities of servers with feeds, beside the system's own."
     ).tag(config=True)
+
+    downloads_at_once = Integer(2, help="Appliances that are downloaded at the same time.").tag(config=True)
+    largest_download_mib = Integer(65536, help="Size in MiB of the largest file that is downloaded.").tag(
+        config=True
+    )
+    largest_disk_mib = Integer(131072, help="Size in MiB of the largest disk in an image.").tag(config=True)
 
     # --- limits ---
 
@@ -381,9 +388,17 @@ class CernVMController(Application):
             measures=self.metrics,
         )
         repository = self.repository(store)
-        feeds = Feeds(store, self.fetcher(), load_feeds(self.feeds))
+        fetcher = Fetcher.of_site(self.fetch_allowed, self.fetch_ca or None)
+        limits = DownloadSettings(self.downloads_at_once, self.largest_download_mib, self.largest_disk_mib)
         engine = Engine(
-            identity, store, inventory, repository, self.settings(), feeds=feeds, measures=self.metrics
+            identity,
+            store,
+            inventory,
+            repository,
+            self.settings(),
+            feeds=Feeds(store, fetcher, load_feeds(self.feeds)),
+            downloads=Downloads(store, fetcher, repository, limits),
+            measures=self.metrics,
         )
         stack.push_async_callback(engine.close)
         await engine.start()
@@ -415,22 +430,6 @@ class CernVMController(Application):
         )
         pool = PoolSpec(self.hub_name, self.pool_path)
         return load_hosts(self.hosts, pool=pool, network=network, filter_=filter_)
-
-    def fetcher(self) -> Fetcher:
-        """Return what fetches from the web.
-
-        Raises
-        ------
-        StateError
-            The file with authorities cannot be used.
-        """
-        context = ssl.create_default_context()
-        if self.fetch_ca:
-            try:
-                context.load_verify_locations(self.fetch_ca)
-            except OSError as error:
-                raise StateError(f"The authorities in {self.fetch_ca} cannot be used: {error}.") from None
-        return Fetcher(Policy.of(self.fetch_allowed), context)
 
     def settings(self) -> Settings:
         """Return what the engine is told.

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import ssl
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -17,13 +18,12 @@ from typing import TYPE_CHECKING
 
 import httpx
 
-from cernvmapi.errors import SourceFailed
+from cernvmapi.errors import Invalid, SourceFailed
 from cernvmapi.wire import user_agent
 from cernvmcontroller.fetch.policy import Policy, Target, addresses
 
 if TYPE_CHECKING:
-    import ssl
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Iterable
 
     from cernvmcontroller.fetch.addresses import Address
 
@@ -121,6 +121,30 @@ class Fetcher:
         self.policy = policy
         self._context = context
         self._resolve = resolver
+
+    @classmethod
+    def of_site(cls, allowed: Iterable[str], authorities: str | None) -> Fetcher:
+        """Return the fetcher of a site.
+
+        Parameters
+        ----------
+        allowed
+            Host names, addresses and networks that may be asked although they are inside of it.
+        authorities
+            File with certificates of authorities beside the system's own.
+
+        Raises
+        ------
+        Invalid
+            One of these cannot be used.
+        """
+        context = ssl.create_default_context()
+        if authorities is not None:
+            try:
+                context.load_verify_locations(authorities)
+            except OSError as error:
+                raise Invalid(f"The authorities in {authorities} cannot be used: {error}.") from None
+        return cls(Policy.of(allowed), context)
 
     async def fetch(
         self,

@@ -40,6 +40,8 @@ class _Known(msgspec.Struct):
     url: str
     etag: str | None = None
     last_modified: str | None = None
+    size: int | None = None
+    """Of the whole."""
 
 
 @dataclass(frozen=True)
@@ -106,7 +108,7 @@ class Transfer:
         """
         await asyncio.to_thread(self._find)
         failures = 0
-        while True:
+        while self._known.size is None or self._done != self._known.size:
             before = self._done
             try:
                 await self._receive(tell)
@@ -131,7 +133,8 @@ class Transfer:
         except (OSError, msgspec.DecodeError):
             return
         with partial:
-            if known.url != self._url:
+            # Of a file of unknown length nobody can say when all of it is here.
+            if known.url != self._url or known.size is None:
                 return
             self._known = known
             while chunk := partial.read(_CHUNK):
@@ -150,7 +153,7 @@ class Transfer:
             if response.status_code != _PARTIAL:
                 self._start_over()
             total = self._total(response)
-            with await asyncio.to_thread(self._begin, Validators.of(response)) as file:
+            with await asyncio.to_thread(self._begin, Validators.of(response), total) as file:
                 await tell(self._done, total)
                 async for block in _blocks(response):
                     await _to_its_end(self._take, file, block)
@@ -163,8 +166,8 @@ class Transfer:
             raise self._too_much()
         return total
 
-    def _begin(self, version: Validators) -> BinaryIO:
-        self._known = _Known(self._url, version.etag, version.last_modified)
+    def _begin(self, version: Validators, total: int | None) -> BinaryIO:
+        self._known = _Known(self._url, version.etag, version.last_modified, total)
         if not self._done:
             self._path.unlink(missing_ok=True)
             self._note.write_bytes(msgspec.json.encode(self._known))

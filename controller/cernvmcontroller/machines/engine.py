@@ -33,6 +33,8 @@ from cernvmcontroller.machines.volumes import DELETION, Volumes
 from cernvmcontroller.machines.worker import UNDER_WAY, Worker
 from cernvmcontroller.machines.workshop import Workshop
 from cernvmcontroller.measures import Measures, Unmeasured
+from cernvmcontroller.repository.downloads import ACTION as DOWNLOAD
+from cernvmcontroller.repository.downloads import Downloads
 from cernvmcontroller.store import Actor, Store, audit, machines, operations
 from cernvmcontroller.store.tables import MachineRow
 from cernvmcontroller.tasks import end
@@ -98,6 +100,8 @@ class Engine:
         What the site turned.
     feeds
         Not started yet; None for none of the configuration, and none from inside of the site.
+    downloads
+        Not started yet; None for none from inside of the site.
     measures
         Is told how the work goes.
     """
@@ -111,13 +115,14 @@ class Engine:
         settings: Settings,
         *,
         feeds: Feeds | None = None,
+        downloads: Downloads | None = None,
         measures: Measures | None = None,
     ) -> None:
         self.hub_id = hub_id
         self.store = store
         self.inventory = inventory
         self.repository = repository
-        self.feeds = feeds or Feeds(store, Fetcher(Policy(), ssl.create_default_context()))
+        self.feeds = feeds or Feeds(store, _nowhere())
         self.catalogue = Catalogue(store)
         self.sessions = Sessions()
         self.consoles = Consoles()
@@ -138,7 +143,9 @@ class Engine:
         )
         self.reconciler = Reconciler(Worker(self._shop), settings.retry)
         self.machines = Machines(store, self._shop, self.reconciler.interrupt)
-        self.operations = Operations(store, self.machines.cancel_start)
+        self.downloads = downloads or Downloads(store, _nowhere(), repository)
+        cancels = {"machine": self.machines.cancel_start, "appliance": self.downloads.cancel}
+        self.operations = Operations(store, cancels)
         self.volumes = Volumes(store, inventory, hub_id)
         self.audit = Audit(store)
         self.census = Census(store, inventory.configured)
@@ -164,6 +171,7 @@ class Engine:
         await self.repository.load()
         await self._close_orphans()
         await self.feeds.start()
+        await self.downloads.start()
         await self.census.load()
         await self.inventory.start(came=self._came, went=self._went, happened=self._happened)
         async with self.store.read() as session:
@@ -181,6 +189,7 @@ class Engine:
         """End; machines keep running and are found again."""
         await end(self._tasks)
         await self.feeds.close()
+        await self.downloads.close()
         await self.reconciler.close()
         await self._uploads.close()
         await self.links.close()
@@ -276,6 +285,8 @@ class Engine:
         """End the operations of an earlier controller that nothing goes on with."""
         async with self.store.write(Actor.system(), "operations.close", "operations", audit=False) as tx:
             for operation in await operations.running(tx.session):
+                if operation.action == DOWNLOAD:
+                    continue  # gone on with at once
                 if operation.action == DELETION:
                     continue  # gone on with when a host of its pool answers; no machine is given the home
                 row = await tx.session.get(MachineRow, operation.subject.removeprefix("machine/"))
@@ -354,3 +365,8 @@ class Engine:
                 with suppress(StoreUnavailable):
                     await self._look_at_all()
             known = now
+
+
+def _nowhere() -> Fetcher:
+    """Return what fetches from nowhere inside of the site."""
+    return Fetcher(Policy(), ssl.create_default_context())

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from cernvmapi.models import (
         Appliance,
+        ApplianceCreate,
         AuditRecord,
         CatalogueEntry,
         Console,
@@ -199,6 +200,13 @@ class Catalogue(Protocol):
         """Return one page; `Malformed` for a cursor of no page."""
 
 
+class Downloads(Protocol):
+    """Downloads into the repository."""
+
+    async def create(self, actor: Actor, request: ApplianceCreate) -> Operation:
+        """Begin a download; `Invalid` where nobody can say whether it is the right file, without consent."""
+
+
 class EventLog(Protocol):
     """The persisted events, as `cernvmcontroller.events` has them."""
 
@@ -260,6 +268,10 @@ class Engine(Protocol):
     @property
     def catalogue(self) -> Catalogue:
         """What the feeds offer."""
+
+    @property
+    def downloads(self) -> Downloads:
+        """Downloads into the repository."""
 
     @property
     def events(self) -> EventLog:

@@ -6,6 +6,7 @@ from typing import Any
 
 from cernvmapi.models import (
     Appliance,
+    ApplianceCreate,
     AuditRecord,
     CatalogueEntry,
     Console,
@@ -108,6 +109,11 @@ ROUTES: tuple[Route, ...] = (
     ),
     _route(
         "GET /appliances", _R, site.list_appliances, Page[Appliance], "site", "List the appliances"
+    ),
+    _route(
+        "POST /appliances", _A, catalogue.download_appliance, Operation, "catalogue",
+        "Download an entry of the catalogue, or what is at a URL, into the repository",
+        body=ApplianceCreate, body_required=True, statuses=(202,),
     ),
     _route("GET /appliances/{id}", _R, site.get_appliance, Appliance, "site", "Get an appliance"),
     _route("GET /flavors", _R, site.list_flavors, Page[Flavor], "site", "List the sizes"),

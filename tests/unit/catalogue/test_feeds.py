@@ -44,7 +44,7 @@ class Site:
         self.read = []
         """What was really read, not only fetched."""
         self.feeds = None
-        self.operations = Operations(store, None)
+        self.operations = Operations(store, {})
         self.catalogue = Catalogue(store)
 
     async def begin(self, *configured):

@@ -6,6 +6,8 @@ from contextlib import asynccontextmanager
 
 from certipy import Certipy
 
+from cernvmcontroller.tasks import end
+
 
 class Server:
     """Answers each path with what `paths` has for it: bytes of a whole response, or a coroutine function."""
@@ -14,6 +16,7 @@ class Server:
         self.paths = {}
         self.requests = []
         self.port = 0
+        self._serving = set()
 
     def page(self, path, body=b"", status="200 OK", **headers):
         lines = [f"HTTP/1.1 {status}", f"Content-Length: {len(body)}", "Connection: close"]
@@ -24,6 +27,7 @@ class Server:
         self.page(path, status=status, Location=to)
 
     async def _serve(self, reader, writer):
+        self._serving.add(asyncio.current_task())
         try:
             head = await reader.readuntil(b"\r\n\r\n")
             first, *lines = head.decode("latin-1").split("\r\n")
@@ -42,6 +46,7 @@ class Server:
             pass
         finally:
             writer.close()
+            self._serving.discard(asyncio.current_task())
 
     @asynccontextmanager
     async def run(self, context=None, host="127.0.0.1"):
@@ -51,6 +56,7 @@ class Server:
             yield self
         finally:
             server.close()
+            await end(self._serving)
 
     def etag(self, path, body, tag='"v1"'):
         """Serve a page as a server does that knows its versions."""

@@ -370,6 +370,16 @@ class Catalogue:
         return _slice(rows, wanted.limit, wanted.cursor)
 
 
+class Downloads:
+    def __init__(self, engine):
+        self.engine = engine
+
+    async def create(self, actor, request):
+        subject = f"appliance/{request.id or 'new'}"
+        self.engine.record(actor, "appliance.download", subject)
+        return self.engine.operations.begin("appliance.download", subject, actor.name, None)
+
+
 class Audit:
     def __init__(self):
         self.rows = []
@@ -399,6 +409,7 @@ class MemoryEngine:
         self.repository = Repository()
         self.feeds = Feeds(self)
         self.catalogue = Catalogue()
+        self.downloads = Downloads(self)
         self.status = "ok"
         self.unknown = ""
         """Why not all machines are known."""

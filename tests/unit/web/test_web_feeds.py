@@ -38,7 +38,7 @@ async def real(engine, served, tmp_path):
     fetcher = Fetcher(Policy.of(["127.0.0.1"]), ssl.create_default_context(), nowhere)
     engine.feeds = Feeds(store, fetcher)
     engine.catalogue = Catalogue(store)
-    engine.operations = Operations(store, None)
+    engine.operations = Operations(store, {})
     yield served
     await engine.feeds.close()
     await store.close()

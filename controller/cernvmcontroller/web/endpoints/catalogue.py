@@ -61,3 +61,9 @@ async def list_catalogue(exchange: Exchange) -> Page[CatalogueEntry]:
         cursor=query.cursor,
     )
     return await exchange.engine.catalogue.page(wanted)
+
+
+async def download_appliance(exchange: Exchange) -> Reply:
+    """Begin to download an appliance."""
+    operation = await exchange.engine.downloads.create(exchange.actor, exchange.body)
+    return Reply(operation, headers={"Location": f"operations/{operation.id}"})
