@@ -68,6 +68,14 @@ class Pools(verbs.PoolVerbs, SyncGroup):
     """The storage pools."""
 
 
+class Feeds(verbs.FeedVerbs, SyncGroup):
+    """The feeds."""
+
+
+class Catalogue(verbs.CatalogueVerbs, SyncGroup):
+    """What the feeds offer."""
+
+
 class Audit(verbs.AuditVerbs, SyncGroup):
     """Who did what."""
 
@@ -104,6 +112,14 @@ class AsyncPools(verbs.PoolVerbs, AsyncGroup):
     """The storage pools."""
 
 
+class AsyncFeeds(verbs.FeedVerbs, AsyncGroup):
+    """The feeds."""
+
+
+class AsyncCatalogue(verbs.CatalogueVerbs, AsyncGroup):
+    """What the feeds offer."""
+
+
 class AsyncAudit(verbs.AuditVerbs, AsyncGroup):
     """Who did what."""
 
@@ -135,6 +151,8 @@ class Client:
         self.hosts = Hosts(self)
         self.networks = Networks(self)
         self.pools = Pools(self)
+        self.feeds = Feeds(self)
+        self.catalogue = Catalogue(self)
         self.audit = Audit(self)
 
     def send(self, call: Call[T]) -> T:
@@ -263,6 +281,8 @@ class AsyncClient:
         self.hosts = AsyncHosts(self)
         self.networks = AsyncNetworks(self)
         self.pools = AsyncPools(self)
+        self.feeds = AsyncFeeds(self)
+        self.catalogue = AsyncCatalogue(self)
         self.audit = AsyncAudit(self)
 
     async def send(self, call: Call[T]) -> T:

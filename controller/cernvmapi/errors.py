@@ -110,6 +110,12 @@ class NoRoom(CernVMError):
     code, status, title = "no-room", 409, "No room for this machine"
 
 
+class SourceFailed(CernVMError):
+    """What was to be fetched from elsewhere is out of reach, not allowed or not understood."""
+
+    code, status, title = "source-failed", 502, "Source not usable"
+
+
 class Busy(CernVMError):
     """Somebody else holds what is needed; the same request may pass later."""
 

@@ -14,29 +14,39 @@ from contextlib import AsyncExitStack
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
-from urllib.parse import urlsplit
 
-from jupyterhub.services.auth import HubOAuth
 from traitlets import Bool, Dict, Enum, Float, Integer, List, Tuple, Unicode, default
 from traitlets.config import Application, catch_config_error
 
 from cernvmapi.errors import CernVMError, Invalid
-from cernvmcontroller.catalogue import DEFAULT_FLAVORS, Catalogue, load_flavors, load_manifest
+from cernvmcontroller.catalogue.feeds import Feeds
+from cernvmcontroller.catalogue.sources import DEFAULT_FEEDS, load_feeds
 from cernvmcontroller.commands import COMMANDS
 from cernvmcontroller.context import refuse_oversize, refuse_secrets
+from cernvmcontroller.fetch import Fetcher
 from cernvmcontroller.hypervisor import open_hypervisor
 from cernvmcontroller.hypervisor.bandwidth import Bandwidth
 from cernvmcontroller.hypervisor.interface import FilterSpec, PoolSpec
-from cernvmcontroller.inventory import HostSpec, Inventory, load_hosts, machines_network
-from cernvmcontroller.inventory.localaddresses import is_ours, local_addresses
+from cernvmcontroller.inventory import (
+    DEFAULT_FLAVORS,
+    HostSpec,
+    Inventory,
+    load_flavors,
+    load_hosts,
+    machines_network,
+)
+from cernvmcontroller.inventory.localaddresses import local_addresses
+from cernvmcontroller.listening import listen
 from cernvmcontroller.machines.engine import Engine
 from cernvmcontroller.machines.settings import Settings
 from cernvmcontroller.placement import Overcommit
+from cernvmcontroller.repository import Repository, load_manifest
+from cernvmcontroller.repository.downloads import Downloads
+from cernvmcontroller.repository.settings import DownloadSettings
 from cernvmcontroller.statedir import (
     StateError,
     ensure_folder,
     hub_id,
-    read_secret,
     refuse_open,
     take_lock,
 )
@@ -44,19 +54,13 @@ from cernvmcontroller.store import Leadership, Store, StoreError, lead
 from cernvmcontroller.tasks import end
 from cernvmcontroller.web.logs import configure, logger
 from cernvmcontroller.web.metrics import Metrics
-from cernvmcontroller.web.server import Listeners
-from cernvmcontroller.web.services import make_services
-from cernvmcontroller.web.tls import ensure_certificate, mutual_context
 
 if TYPE_CHECKING:
-    import ssl
     from collections.abc import Sequence
 
     from cernvmcontroller.hypervisor import Hypervisor
 
 log = logger(__name__)
-
-_BIND_RETRY = 0.5
 
 
 class CernVMController(Application):
@@ -186,6 +190,30 @@ class CernVMController(Application):
     context = Dict(
         help="Cloud-config for all machines, merged over the hub's own key by key. It carries no secrets."
     ).tag(config=True)
+
+    # --- the catalogue ---
+
+    feeds = List(
+        Dict(),
+        DEFAULT_FEEDS,
+        help="Feeds of appliances: `id`, `url` and, where wished, `title`, `interval` (seconds), "
+        "`allow_http`, `authority_file` (certificates of who may sign it). Administrators add more through "
+        "the API.",
+    ).tag(config=True)
+    fetch_allowed = List(
+        Unicode(),
+        help="Host names, addresses and networks inside of the site from which feeds may be fetched. Without "
+        "it only public addresses are asked.",
+    ).tag(config=True)
+    fetch_ca = Unicode(
+        help="File with further certificate authorities of servers with feeds, beside the system's own."
+    ).tag(config=True)
+
+    downloads_at_once = Integer(2, help="Appliances that are downloaded at the same time.").tag(config=True)
+    largest_download_mib = Integer(65536, help="Size in MiB of the largest file that is downloaded.").tag(
+        config=True
+    )
+    largest_disk_mib = Integer(131072, help="Size in MiB of the largest disk in an image.").tag(config=True)
 
     # --- limits ---
 
@@ -340,7 +368,7 @@ class CernVMController(Application):
                 await end([opening])
                 return
             engine = opening.result()
-            serving = asyncio.create_task(self._listen(engine, stack), name="listen")
+            serving = asyncio.create_task(listen(self, engine, stack), name="listen")
             lost = self.leadership.lost
             reasons: list[asyncio.Future[Any]] = [ending, lost]
             await asyncio.wait([serving, *reasons], return_when=asyncio.FIRST_COMPLETED)
@@ -372,61 +400,32 @@ class CernVMController(Application):
             slots=self.slots,
             measures=self.metrics,
         )
-        catalogue = Catalogue(
+        repository = self.repository(store)
+        fetcher = Fetcher.of_site(self.fetch_allowed, self.fetch_ca or None)
+        limits = DownloadSettings(self.downloads_at_once, self.largest_download_mib, self.largest_disk_mib)
+        engine = Engine(
+            identity,
             store,
-            [Path(path) for path in self.appliances],
-            self.default_appliance or None,
-            self.state / "verified",
+            inventory,
+            repository,
+            self.settings(),
+            feeds=Feeds(store, fetcher, load_feeds(self.feeds)),
+            downloads=Downloads(store, fetcher, repository, limits),
+            measures=self.metrics,
         )
-        engine = Engine(identity, store, inventory, catalogue, self.settings(), measures=self.metrics)
         stack.push_async_callback(engine.close)
         await engine.start()
         log.info("controller started", hub=identity, version=version("cernvmhub"))
         return engine
 
+    def repository(self, store: Store) -> Repository:
+        """Return the appliances, not loaded yet."""
+        paths = [Path(path) for path in self.appliances]
+        return Repository(store, paths, self.default_appliance or None, self.state)
+
     def open_hypervisor(self, uri: str) -> Hypervisor:
         """Return the hypervisor at a libvirt connection URI; a benchmark has its own."""
         return open_hypervisor(uri)
-
-    async def _listen(self, engine: Engine, stack: AsyncExitStack) -> None:
-        hub = HubOAuth(parent=self, cache_max_age=60)
-        try:
-            services = make_services(
-                engine, hub, read_secret(Path(self.hub_token_file)), metrics=self.metrics
-            )
-        except ValueError as error:
-            raise StateError(f"The secret in {self.hub_token_file} cannot be used: {error}") from None
-        listeners = Listeners(services)
-        stack.push_async_callback(listeners.close)
-        self._listen_behind_proxy(listeners, hub)
-        if not self.machine_bind:
-            return
-        places = [(address, port) for address, port in self.machine_bind]
-        names = sorted({address for address, _ in places} | {"localhost", *self.tls_names})
-        files = ensure_certificate(self.state / "controller-tls", names)
-        # The host's address on the machines' network comes with the network, which we make.
-        while not all(is_ours(address) for address, _ in places):  # noqa: ASYNC110 - nothing tells when an address comes
-            await asyncio.sleep(_BIND_RETRY)
-        try:
-            listeners.listen_with_own_tls(places, files, names)
-        except OSError as error:
-            raise StateError(f"The controller cannot listen on {places}: {error.strerror}.") from None
-
-    def _listen_behind_proxy(self, listeners: Listeners, hub: HubOAuth) -> None:
-        url = urlsplit(self.bind_url)
-        secure = url.scheme == "https"
-        address, port = url.hostname or "127.0.0.1", url.port or (443 if secure else 80)
-        try:
-            listeners.listen_behind_proxy(address, port, self._proxy_context(hub) if secure else None)
-        except OSError as error:
-            raise StateError(f"The controller cannot listen on {self.bind_url}: {error}.") from None
-
-    def _proxy_context(self, hub: HubOAuth) -> ssl.SSLContext:
-        return mutual_context(
-            Path(self.internal_ssl_cert or hub.certfile),
-            Path(self.internal_ssl_key or hub.keyfile),
-            Path(self.internal_ssl_client_ca or hub.client_ca),
-        )
 
     # --- what the options mean ---
 

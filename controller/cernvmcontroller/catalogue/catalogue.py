@@ -1,137 +1,42 @@
-"""The appliances of the configuration: in memory for starts, in the database for lists and events."""
+"""The list of all that the feeds offer, compared with what is here."""
 
 from __future__ import annotations
 
-import asyncio
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-import msgspec
-import structlog
-
-from cernvmapi.errors import Invalid, NotFound
-from cernvmcontroller import naming
-from cernvmcontroller.catalogue.manifest import Manifest, load_manifest, verify
-from cernvmcontroller.store import Actor, Store, appliances
+from cernvmapi.models import Page
+from cernvmcontroller.catalogue.standing import compared
+from cernvmcontroller.store import Store, appliances, entries, feeds
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from pathlib import Path
-
-    from cernvmapi.models import Appliance
-
-_log = structlog.get_logger(__name__)
+    from cernvmapi.models import CatalogueEntry
+    from cernvmcontroller.store.entries import EntryQuery
 
 
 class Catalogue:
-    """The appliances.
+    """What the feeds offer."""
 
-    Parameters
-    ----------
-    store
-        Where they are listed.
-    manifests
-        Paths of the manifests that the site configured.
-    default
-        Id of the default appliance; else the first one that is not hidden.
-    stamps
-        Folder in which verified images are remembered.
-    """
-
-    def __init__(self, store: Store, manifests: Sequence[Path], default: str | None, stamps: Path) -> None:
+    def __init__(self, store: Store) -> None:
         self._store = store
-        self._paths = manifests
-        self._default = default
-        self._stamps = stamps
-        self._known: dict[str, Manifest] = {}
-        self._verifying: dict[str, asyncio.Lock] = {}
 
-    async def load(self) -> None:
-        """Read the manifests and bring the table to what they say.
-
-        An appliance that is configured no more is hidden, not forgotten: machines may still use it.
-
-        Raises
-        ------
-        Invalid
-            Two manifests have the same id, or the default does not exist.
-        """
-        known: dict[str, Manifest] = {}
-        for path in self._paths:
-            manifest = load_manifest(path)
-            if manifest.appliance.id in known:
-                raise Invalid(f"Two appliances have the id {manifest.appliance.id}: give each its own.")
-            known[manifest.appliance.id] = manifest
-        visible = [key for key, manifest in known.items() if not manifest.appliance.hidden]
-        default = self._default or (visible[0] if visible else None)
-        if default is not None and default not in known:
-            raise Invalid(
-                f"The default appliance {default} is not among those configured: {', '.join(known)}."
+    async def page(self, wanted: EntryQuery) -> Page[CatalogueEntry]:
+        """Return one page; `Malformed` for a cursor of no page."""
+        now = datetime.now(UTC)
+        async with self._store.read() as session:
+            found = await entries.page(session, wanted)
+            sources = {row.id: row for row in await feeds.listed(session)}
+            here = [appliances.to_model(row) for row in await appliances.listed(session, hidden=True)]
+        items = [
+            compared(
+                row.id,
+                row.said,
+                feed=row.feed,
+                feed_title=sources[row.feed].title,
+                signed=sources[row.feed].signer is not None,
+                appliances=here,
+                now=now,
             )
-        self._known = {
-            key: Manifest(msgspec.structs.replace(manifest.appliance, default=key == default), manifest.image)
-            for key, manifest in known.items()
-        }
-        async with self._store.write(Actor.system(), "catalogue.load", "appliances", audit=False) as tx:
-            rows = {row.id: row for row in await appliances.listed(tx.session, hidden=True)}
-            for key, manifest in self._known.items():
-                row = rows.get(key)
-                same = row is not None and appliances.to_model(row) == manifest.appliance
-                if row is None or not same or row.path != str(manifest.image):
-                    await appliances.put(tx, manifest.appliance, str(manifest.image))
-            for key, row in rows.items():
-                if key not in self._known and not (row.hidden and not row.default):
-                    gone = msgspec.structs.replace(appliances.to_model(row), hidden=True, default=False)
-                    await appliances.put(tx, gone, row.path)
-        _log.info("catalogue loaded", appliances=sorted(self._known), default=default)
-
-    async def appliances(self) -> list[Appliance]:
-        """Return the appliances, hidden ones included."""
-        async with self._store.read() as session:
-            return [appliances.to_model(row) for row in await appliances.listed(session, hidden=True)]
-
-    async def appliance(self, appliance_id: str) -> Appliance:
-        """Return one appliance."""
-        async with self._store.read() as session:
-            return appliances.to_model(await appliances.get(session, appliance_id))
-
-    def choose(self, appliance_id: str | None) -> Manifest:
-        """Return the appliance that was asked for, the default one for None.
-
-        Raises
-        ------
-        NotFound
-            It is not configured.
-        """
-        if appliance_id is None:
-            chosen = next((known for known in self._known.values() if known.appliance.default), None)
-            if chosen is None:
-                raise NotFound("There is no appliance yet; ask an administrator to add one.")
-            return chosen
-        try:
-            return self._known[appliance_id]
-        except KeyError:
-            # Users read this: a hidden one is not named.
-            offered = sorted(key for key, known in self._known.items() if not known.appliance.hidden)
-            raise NotFound(
-                f"There is no appliance {appliance_id}; there are {', '.join(offered) or 'none'}."
-            ) from None
-
-    async def image(self, appliance_id: str) -> Manifest:
-        """Return the appliance with its image verified; read at most once however many wait."""
-        manifest = self.choose(appliance_id)
-        lock = self._verifying.setdefault(manifest.appliance.sha256, asyncio.Lock())
-        async with lock:
-            try:
-                await asyncio.to_thread(verify, manifest.image, manifest.appliance.sha256, self._stamps)
-            except OSError as error:
-                raise Invalid(f"The image of {appliance_id} cannot be read: {error}") from None
-        return manifest
-
-    def bases(self) -> set[str]:
-        """Return the volume names of the bases of all appliances that are configured."""
-        return {naming.base_volume(known.appliance.sha256) for known in self._known.values()}
-
-    def has_agent(self, appliance_id: str) -> bool:
-        """Return whether our agent is inside; False for an appliance that is not configured any more."""
-        manifest = self._known.get(appliance_id)
-        return manifest is not None and manifest.appliance.agent_protocol is not None
+            for row in found.rows
+        ]
+        return Page(items=items, total=found.total, next=found.next, event_id=found.event_id)

@@ -17,7 +17,6 @@ from traitlets import Bool, Float, Unicode
 
 from cernvmapi.errors import CernVMError
 from cernvmcontroller.app import CernVMController
-from cernvmcontroller.catalogue import Catalogue
 from cernvmcontroller.hypervisor import open_hypervisor
 from cernvmcontroller.machines.agreement import Finding, compare, persistent
 from cernvmcontroller.machines.inspection import Look, look
@@ -130,11 +129,10 @@ class Check(CernVMController):
             return []
         store = await Store.open(self.database_url, identity)
         try:
-            paths = [Path(path) for path in self.appliances]
-            catalogue = Catalogue(store, paths, self.default_appliance or None, self.state / "verified")
-            await catalogue.load()
+            repository = self.repository(store)
+            await repository.load()
             alive = {name: each for name, each in hypervisors.items() if each.alive}
-            return await Repair(identity, Ledger(store), catalogue, self.host_specs(), alive).mend(findings)
+            return await Repair(identity, Ledger(store), repository, self.host_specs(), alive).mend(findings)
         finally:
             await store.close()
 

@@ -10,9 +10,9 @@ from traitlets import Unicode
 from cernvmapi.errors import CernVMError
 from cernvmcontroller import naming
 from cernvmcontroller.app import CernVMController
-from cernvmcontroller.catalogue import load_manifest
 from cernvmcontroller.hypervisor import open_hypervisor
 from cernvmcontroller.machines.cleaning import clean_host
+from cernvmcontroller.repository import load_manifest
 from cernvmcontroller.statedir import StateError, known_hub_id, take_lock
 from cernvmcontroller.web.logs import logger
 

@@ -1,7 +1,16 @@
 """Hosts, networks and pools: what machines run on."""
 
+from cernvmcontroller.inventory.flavors import DEFAULT_FLAVORS, load_flavors
 from cernvmcontroller.inventory.hostlink import HostLink
 from cernvmcontroller.inventory.hostspec import HostSpec, load_hosts, machines_network
 from cernvmcontroller.inventory.inventory import Inventory
 
-__all__ = ["HostLink", "HostSpec", "Inventory", "load_hosts", "machines_network"]
+__all__ = [
+    "DEFAULT_FLAVORS",
+    "HostLink",
+    "HostSpec",
+    "Inventory",
+    "load_flavors",
+    "load_hosts",
+    "machines_network",
+]

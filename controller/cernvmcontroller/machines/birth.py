@@ -42,7 +42,7 @@ class Birth:
         NoRoom
             No host can take it.
         """
-        appliance = self._shop.catalogue.choose(request.appliance).appliance
+        appliance = self._shop.repository.choose(request.appliance).appliance
         flavor = self._shop.inventory.flavor(request.flavor)
         _check(request, owner, appliance, flavor)
         await self._shop.inventory.settled()

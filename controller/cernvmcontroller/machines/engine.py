@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 from contextlib import suppress
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
@@ -12,6 +13,9 @@ from sqlalchemy import select
 
 from cernvmapi.errors import CernVMError, StoreUnavailable
 from cernvmapi.models import AuditRecord, ComponentHealth, Health, OperationStatus, Page
+from cernvmcontroller.catalogue.catalogue import Catalogue
+from cernvmcontroller.catalogue.feeds import Feeds
+from cernvmcontroller.fetch import Fetcher, Policy
 from cernvmcontroller.machines import figures, health
 from cernvmcontroller.machines.agentlink import AgentLinks
 from cernvmcontroller.machines.census import Census
@@ -29,6 +33,8 @@ from cernvmcontroller.machines.volumes import DELETION, Volumes
 from cernvmcontroller.machines.worker import UNDER_WAY, Worker
 from cernvmcontroller.machines.workshop import Workshop
 from cernvmcontroller.measures import Measures, Unmeasured
+from cernvmcontroller.repository.downloads import ACTION as DOWNLOAD
+from cernvmcontroller.repository.downloads import Downloads
 from cernvmcontroller.store import Actor, Store, audit, machines, operations
 from cernvmcontroller.store.tables import MachineRow
 from cernvmcontroller.tasks import end
@@ -36,11 +42,11 @@ from cernvmcontroller.tasks import end
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Sequence
 
-    from cernvmcontroller.catalogue import Catalogue
     from cernvmcontroller.events import EventLog
     from cernvmcontroller.inventory import HostLink, Inventory
     from cernvmcontroller.machines.figures import Figures
     from cernvmcontroller.machines.settings import Settings
+    from cernvmcontroller.repository import Repository
 
 _log = structlog.get_logger(__name__)
 _PRUNE_EVERY = 3600.0
@@ -88,10 +94,14 @@ class Engine:
         Of this installation.
     store
         Open; who opened it closes it.
-    inventory, catalogue
+    inventory, repository
         Not started yet.
     settings
         What the site turned.
+    feeds
+        Not started yet; None for none of the configuration, and none from inside of the site.
+    downloads
+        Not started yet; None for none from inside of the site.
     measures
         Is told how the work goes.
     """
@@ -101,15 +111,19 @@ class Engine:
         hub_id: str,
         store: Store,
         inventory: Inventory,
-        catalogue: Catalogue,
+        repository: Repository,
         settings: Settings,
         *,
+        feeds: Feeds | None = None,
+        downloads: Downloads | None = None,
         measures: Measures | None = None,
     ) -> None:
         self.hub_id = hub_id
         self.store = store
         self.inventory = inventory
-        self.catalogue = catalogue
+        self.repository = repository
+        self.feeds = feeds or Feeds(store, _nowhere())
+        self.catalogue = Catalogue(store)
         self.sessions = Sessions()
         self.consoles = Consoles()
         self.links = AgentLinks(settings.retry)
@@ -120,7 +134,7 @@ class Engine:
             settings=settings,
             ledger=Ledger(store),
             inventory=inventory,
-            catalogue=catalogue,
+            repository=repository,
             uploads=self._uploads,
             consoles=self.consoles,
             links=self.links,
@@ -129,7 +143,9 @@ class Engine:
         )
         self.reconciler = Reconciler(Worker(self._shop), settings.retry)
         self.machines = Machines(store, self._shop, self.reconciler.interrupt)
-        self.operations = Operations(store, self.machines.cancel_start)
+        self.downloads = downloads or Downloads(store, _nowhere(), repository)
+        cancels = {"machine": self.machines.cancel_start, "appliance": self.downloads.cancel}
+        self.operations = Operations(store, cancels)
         self.volumes = Volumes(store, inventory, hub_id)
         self.audit = Audit(store)
         self.census = Census(store, inventory.configured)
@@ -152,8 +168,10 @@ class Engine:
     async def start(self) -> None:
         """Find again what runs, go on with what was begun, and look at everything now and then."""
         self._tasks.add(asyncio.create_task(self._chronicle.run(self.events), name="chronicle"))
-        await self.catalogue.load()
+        await self.repository.load()
         await self._close_orphans()
+        await self.feeds.start()
+        await self.downloads.start()
         await self.census.load()
         await self.inventory.start(came=self._came, went=self._went, happened=self._happened)
         async with self.store.read() as session:
@@ -170,6 +188,8 @@ class Engine:
     async def close(self) -> None:
         """End; machines keep running and are found again."""
         await end(self._tasks)
+        await self.feeds.close()
+        await self.downloads.close()
         await self.reconciler.close()
         await self._uploads.close()
         await self.links.close()
@@ -265,12 +285,14 @@ class Engine:
         """End the operations of an earlier controller that nothing goes on with."""
         async with self.store.write(Actor.system(), "operations.close", "operations", audit=False) as tx:
             for operation in await operations.running(tx.session):
+                if operation.action == DOWNLOAD:
+                    continue  # gone on with at once
                 if operation.action == DELETION:
                     continue  # gone on with when a host of its pool answers; no machine is given the home
                 row = await tx.session.get(MachineRow, operation.subject.removeprefix("machine/"))
                 if row is None or row.status not in UNDER_WAY:
                     ended = CernVMError(
-                        "The controller was restarted meanwhile; look at the machine, try again."
+                        f"The controller was restarted meanwhile; look at {operation.subject}, try again."
                     )
                     await operations.finish(tx, operation, OperationStatus.FAILED, error=ended.problem())
 
@@ -343,3 +365,8 @@ class Engine:
                 with suppress(StoreUnavailable):
                     await self._look_at_all()
             known = now
+
+
+def _nowhere() -> Fetcher:
+    """Return what fetches from nowhere inside of the site."""
+    return Fetcher(Policy(), ssl.create_default_context())

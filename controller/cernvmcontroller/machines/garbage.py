@@ -38,7 +38,7 @@ def unused(volumes: Collection[VolumeState], offered: Collection[str], files: Co
     volumes
         All finished volumes of the pool, whoever made them.
     offered
-        Names of the bases of the catalogue and of the current layer.
+        Names of the bases of the repository and of the current layer.
     files
         Paths that domains refer to, of all domains of all hosts of the pool.
     """

@@ -3,22 +3,28 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Awaitable, Callable, Collection, Mapping
 
 from cernvmapi.errors import Conflict
 from cernvmapi.models import Operation, OperationStatus, Page
 from cernvmcontroller.store import Actor, Store, operations
 
 Cancel = Callable[[Actor, str, str], Awaitable[None]]
-"""Cancels the start of a machine: actor, machine id, operation id."""
+"""Cancels what is under way for a thing: actor, the thing's id, operation id."""
 
 
 class Operations:
-    """Long work under way and done."""
+    """Long work under way and done.
 
-    def __init__(self, store: Store, cancel_start: Cancel) -> None:
+    Parameters
+    ----------
+    cancels
+        By the kind of thing, as the subjects of operations begin.
+    """
+
+    def __init__(self, store: Store, cancels: Mapping[str, Cancel]) -> None:
         self._store = store
-        self._cancel_start = cancel_start
+        self._cancels = cancels
 
     async def get(self, operation_id: str) -> Operation:
         """Return one operation."""
@@ -76,5 +82,6 @@ class Operations:
             raise Conflict(f"The operation has ended already: it {found.status.value}.")
         if not found.cancellable:
             raise Conflict(f"{found.action} cannot be cancelled; it ends by itself.")
-        await self._cancel_start(actor, found.subject.removeprefix("machine/"), operation_id)
+        kind, _, thing = found.subject.partition("/")
+        await self._cancels[kind](actor, thing, operation_id)
         return await self.get(operation_id)

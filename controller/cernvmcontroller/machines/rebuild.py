@@ -26,10 +26,10 @@ from cernvmcontroller.store import Actor, machines, volumes
 from cernvmcontroller.store.tables import AddressRow, MachineRow, VolumeRow
 
 if TYPE_CHECKING:
-    from cernvmcontroller.catalogue import Catalogue
     from cernvmcontroller.hypervisor.interface import DomainState, MachineMetadata, NetworkSpec, VolumeState
     from cernvmcontroller.inventory import HostLink
     from cernvmcontroller.machines.ledger import Ledger
+    from cernvmcontroller.repository import Repository
 
 _log = structlog.get_logger(__name__)
 _MIB = 1024 * 1024
@@ -59,7 +59,7 @@ class Registry(Protocol):
         ...
 
     @property
-    def catalogue(self) -> Catalogue:
+    def repository(self) -> Repository:
         """Knows the titles of appliances."""
         ...
 
@@ -271,7 +271,7 @@ async def _machine(
 
 def _title(shop: Registry, appliance: str | None) -> str:
     try:
-        return shop.catalogue.choose(appliance or "").appliance.title
+        return shop.repository.choose(appliance or "").appliance.title
     except CernVMError:
         return appliance or "unknown"
 

@@ -22,9 +22,9 @@ from cernvmcontroller.store.tables import AddressRow, MachineRow
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from cernvmcontroller.catalogue import Catalogue
     from cernvmcontroller.hypervisor.interface import Hypervisor
     from cernvmcontroller.inventory import HostSpec
+    from cernvmcontroller.repository import Repository
 
 _ENDED = "The machine was off, and the hub did not do it: its host may have been restarted. Start it again."
 _NOTHING = "Nothing was done about it any more; look at the machine, try again."
@@ -38,7 +38,7 @@ class Repair:
 
     Parameters
     ----------
-    hub_id, ledger, catalogue
+    hub_id, ledger, repository
         Of this installation.
     specs
         The configured hosts.
@@ -48,7 +48,7 @@ class Repair:
 
     hub_id: str
     ledger: Ledger
-    catalogue: Catalogue
+    repository: Repository
     specs: Sequence[HostSpec]
     hypervisors: Mapping[str, Hypervisor]
 

@@ -81,13 +81,13 @@ class Start:
 
     async def _base(self) -> None:
         try:
-            manifest = self.shop.catalogue.choose(self.row.appliance)
+            manifest = self.shop.repository.choose(self.row.appliance)
         except NotFound:
             if await self.hypervisor.volume(self.pool, naming.disk_volume(self.row.id)) is None:
                 raise
             return  # the appliance is offered no more, but the machine has its disk, on a base of its own
         upload = self.shop.uploads.base(
-            self.host, manifest, lambda: self.shop.catalogue.image(self.row.appliance)
+            self.host, manifest, lambda: self.shop.repository.image(self.row.appliance)
         )
         self.base = await self._uploaded(upload, "The appliance is copied to the host")
 
@@ -130,7 +130,7 @@ class Start:
             )
 
     async def _seed(self) -> None:
-        dialects = (await self.shop.catalogue.appliance(self.row.appliance)).context
+        dialects = (await self.shop.repository.appliance(self.row.appliance)).context
         if not dialects:
             return
         network = self.host.spec.network
@@ -157,7 +157,7 @@ class Start:
             current.acceleration = acceleration
         assert self.disk is not None
         # Machines outlive their appliances: what was taken out of the configuration is still listed.
-        appliance = await self.shop.catalogue.appliance(row.appliance)
+        appliance = await self.shop.repository.appliance(row.appliance)
         base = self.disk.backing or (self.base.path if self.base else None)
         spec = DomainSpec(
             name=self.shop.domain_name(row.id),

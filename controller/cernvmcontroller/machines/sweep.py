@@ -63,7 +63,7 @@ async def files(hypervisor: Hypervisor) -> set[str]:
 
 
 async def _unused(shop: Workshop, links: Sequence[HostLink], pool: str) -> set[str]:
-    offered = shop.catalogue.bases()
+    offered = shop.repository.bases()
     if shop.settings.layer is not None:
         offered.add((await shop.uploads.layer_name(shop.settings.layer))[0])
     there = await links[0].hypervisor.volumes(pool)

@@ -19,9 +19,9 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
     from pathlib import Path
 
-    from cernvmcontroller.catalogue import Manifest
     from cernvmcontroller.hypervisor.interface import Format, VolumeState
     from cernvmcontroller.inventory import HostLink
+    from cernvmcontroller.repository import Manifest
 
 _MIB = 1024 * 1024
 _FULL = "no space left"

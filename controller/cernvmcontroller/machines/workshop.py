@@ -12,7 +12,6 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from cernvmapi.models import Session
-    from cernvmcontroller.catalogue import Catalogue
     from cernvmcontroller.inventory import HostLink, Inventory
     from cernvmcontroller.machines.agentlink import AgentLink, AgentLinks
     from cernvmcontroller.machines.console import Consoles
@@ -20,6 +19,7 @@ if TYPE_CHECKING:
     from cernvmcontroller.machines.sessions import Held, Sessions
     from cernvmcontroller.machines.settings import Settings
     from cernvmcontroller.machines.uploads import Uploads
+    from cernvmcontroller.repository import Repository
     from cernvmcontroller.store.tables import MachineRow
 
 
@@ -31,7 +31,7 @@ class Workshop:
     settings: Settings
     ledger: Ledger
     inventory: Inventory
-    catalogue: Catalogue
+    repository: Repository
     uploads: Uploads
     consoles: Consoles
     links: AgentLinks
@@ -72,7 +72,7 @@ class Workshop:
 
     def has_agent(self, row: MachineRow) -> bool:
         """Return whether a machine's appliance has our agent; one that serves a notebook must."""
-        return row.notebook or self.catalogue.has_agent(row.appliance)
+        return row.notebook or self.repository.has_agent(row.appliance)
 
     async def leave(self, machine: str) -> None:
         """Hang up on a machine that does not run any more."""

@@ -13,9 +13,12 @@ from sqlalchemy import BigInteger, ForeignKey, Index, Integer, MetaData, String,
 from sqlalchemy.orm import DeclarativeBase, Mapped, Mapper, mapped_column, relationship
 
 from cernvmapi.models import (
+    Entry,
+    FeedKind,
     Hardware,
     Level,
     OperationStatus,
+    Origin,
     Phase,
     PhaseMark,
     Power,
@@ -163,9 +166,76 @@ class ApplianceRow(Table):
     hardware: Mapped[Hardware] = mapped_column(Record(Hardware), default=Hardware)
     default: Mapped[bool] = mapped_column(default=False)
     hidden: Mapped[bool] = mapped_column(default=False)
+    origin: Mapped[Origin | None] = mapped_column(Record(Origin))
     updated: Mapped[datetime]
     path: Mapped[str] = mapped_column(Text, default="")
     """Of the image file, where the controller uploads it from."""
+
+
+class FeedRow(Table):
+    """A feed, and how reading it went."""
+
+    __tablename__ = "feeds"
+
+    id: Mapped[str] = mapped_column(String(64), primary_key=True)
+    title: Mapped[str]
+    url: Mapped[str] = mapped_column(Text)
+    configured: Mapped[bool] = mapped_column(default=False)
+    enabled: Mapped[bool] = mapped_column(default=True)
+    interval: Mapped[int]
+    """Seconds."""
+    allow_http: Mapped[bool] = mapped_column(default=False)
+    authority: Mapped[str | None] = mapped_column(Text)
+    """Certificates (PEM) of who may sign it."""
+    kind: Mapped[FeedKind | None] = mapped_column(named(FeedKind))
+    description: Mapped[str] = mapped_column(Text, default="")
+    entries: Mapped[int] = mapped_column(default=0)
+    """How many it has, kept so that a list of feeds counts nothing."""
+    signer: Mapped[str | None] = mapped_column(Text)
+    expires: Mapped[datetime | None]
+    checked: Mapped[datetime | None]
+    updated: Mapped[datetime | None]
+    failing_since: Mapped[datetime | None]
+    failures: Mapped[int] = mapped_column(default=0)
+    """How often in a row; the pause before the next attempt grows with it."""
+    error: Mapped[str] = mapped_column(Text, default="")
+    next_check: Mapped[datetime | None]
+    etag: Mapped[str | None] = mapped_column(Text)
+    last_modified: Mapped[str | None] = mapped_column(Text)
+    digest: Mapped[str | None] = mapped_column(String(64))
+    """Of the content that was read: a server without validators costs no reading either."""
+    created: Mapped[datetime] = mapped_column(default=_now)
+
+
+class FeedEntryRow(Table):
+    """What a feed offers; replaced as the feed changes."""
+
+    __tablename__ = "feed_entries"
+
+    id: Mapped[str] = mapped_column(String(64), primary_key=True)
+    """Made of feed and guid, so that an entry keeps it."""
+    feed: Mapped[str] = mapped_column(ForeignKey("feeds.id", ondelete="CASCADE"))
+    said: Mapped[Entry] = mapped_column(Record(Entry))
+    category: Mapped[str]
+    arch: Mapped[str] = mapped_column(String(32))
+    digest: Mapped[str] = mapped_column(String(64))
+    """Of `said`: what did not change is not written again."""
+
+    title_key: Mapped[str] = mapped_column(binary_text(255))
+    category_key: Mapped[str] = mapped_column(binary_text(255))
+    updated_key: Mapped[datetime]
+    """1970 where it is not known."""
+    size_key: Mapped[int] = mapped_column(BigInteger)
+    """Bytes; 0 where it is not known."""
+    search_text: Mapped[str] = mapped_column(Text)
+
+    __table_args__ = (
+        Index("ix_feed_entries_by_title", "title_key", "id"),
+        Index("ix_feed_entries_by_category", "category_key", "id"),
+        Index("ix_feed_entries_by_updated", "updated_key", "id"),
+        Index("ix_feed_entries_by_size", "size_key", "id"),
+        Index("ix_feed_entries_by_feed", "feed", "id"),
+    )
 
 
 class MachineRow(Table):

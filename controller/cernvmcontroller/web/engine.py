@@ -15,9 +15,14 @@ if TYPE_CHECKING:
 
     from cernvmapi.models import (
         Appliance,
+        ApplianceCreate,
         AuditRecord,
+        CatalogueEntry,
         Console,
         Event,
+        Feed,
+        FeedCreate,
+        FeedUpdate,
         Flavor,
         Health,
         Host,
@@ -36,6 +41,7 @@ if TYPE_CHECKING:
     )
     from cernvmcontroller.machines.figures import Figures
     from cernvmcontroller.store import Actor
+    from cernvmcontroller.store.entries import EntryQuery
 
 MACHINE_SORTS = ("name", "owner", "status", "host", "created")
 """What a list of machines can be sorted by; a ``-`` in front turns the order round."""
@@ -155,7 +161,7 @@ class Inventory(Protocol):
         """Return the sizes, in the site's order."""
 
 
-class Catalogue(Protocol):
+class Repository(Protocol):
     """The appliances."""
 
     async def appliances(self) -> list[Appliance]:
@@ -163,6 +169,42 @@ class Catalogue(Protocol):
 
     async def appliance(self, appliance_id: str) -> Appliance:
         """Return one appliance."""
+
+
+class Feeds(Protocol):
+    """The feeds."""
+
+    async def feeds(self) -> list[Feed]:
+        """Return the feeds, by title."""
+
+    async def feed(self, feed_id: str) -> Feed:
+        """Return one feed."""
+
+    async def create(self, actor: Actor, request: FeedCreate) -> Feed:
+        """Add a feed; `Conflict` where its id is taken, `Invalid` where its URL may not be fetched."""
+
+    async def change(self, actor: Actor, feed_id: str, update: FeedUpdate) -> Feed:
+        """Change a feed; `Conflict` for one of the configuration."""
+
+    async def delete(self, actor: Actor, feed_id: str) -> None:
+        """Delete a feed with what it offers; `Conflict` for one of the configuration."""
+
+    async def refresh(self, actor: Actor, feed_id: str) -> Operation:
+        """Begin to read a feed again; where that is under way already, return its operation."""
+
+
+class Catalogue(Protocol):
+    """What the feeds offer."""
+
+    async def page(self, wanted: EntryQuery) -> Page[CatalogueEntry]:
+        """Return one page; `Malformed` for a cursor of no page."""
+
+
+class Downloads(Protocol):
+    """Downloads into the repository."""
+
+    async def create(self, actor: Actor, request: ApplianceCreate) -> Operation:
+        """Begin a download; `Invalid` where nobody can say whether it is the right file, without consent."""
 
 
 class EventLog(Protocol):
@@ -216,8 +258,20 @@ class Engine(Protocol):
         """Hosts, networks, pools, flavors."""
 
     @property
-    def catalogue(self) -> Catalogue:
+    def repository(self) -> Repository:
         """The appliances."""
+
+    @property
+    def feeds(self) -> Feeds:
+        """The feeds."""
+
+    @property
+    def catalogue(self) -> Catalogue:
+        """What the feeds offer."""
+
+    @property
+    def downloads(self) -> Downloads:
+        """Downloads into the repository."""
 
     @property
     def events(self) -> EventLog:

@@ -80,6 +80,21 @@ class AuditQuery(Paged, frozen=True, kw_only=True):
     """On what: `machine/<id>`."""
 
 
+class CatalogueQuery(Paged, frozen=True, kw_only=True):
+    """Which entries of the catalogue."""
+
+    feed: Text | None = None
+    """Of this feed."""
+    category: Text | None = None
+    """Of this type, as the feed calls it."""
+    arch: Text | None = None
+    """For this architecture."""
+    search: Text | None = None
+    """With each of these words in its title, description, version, type, system or licence."""
+    sort: Annotated[str, Meta(pattern=r"^-?(title|updated|category|size|feed)$")] = "-updated"
+    """By what; with `-` in front the other way round."""
+
+
 class EventsQuery(NoQuery, frozen=True, kw_only=True):
     """Which events."""
 

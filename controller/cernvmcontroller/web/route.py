@@ -125,7 +125,7 @@ class Route:
     @property
     def needs_machines(self) -> bool:
         """Whether it says, or takes for granted, which machines there are."""
-        return self.tag not in {"site", "controller"}
+        return self.tag not in {"site", "catalogue", "controller"}
 
     @property
     def pattern(self) -> str:

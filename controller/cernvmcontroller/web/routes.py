@@ -6,8 +6,13 @@ from typing import Any
 
 from cernvmapi.models import (
     Appliance,
+    ApplianceCreate,
     AuditRecord,
+    CatalogueEntry,
     Console,
+    Feed,
+    FeedCreate,
+    FeedUpdate,
     Flavor,
     Health,
     Host,
@@ -23,7 +28,7 @@ from cernvmapi.models import (
     VolumeChange,
 )
 from cernvmcontroller.web import metrics, queries
-from cernvmcontroller.web.endpoints import events, machines, records, site
+from cernvmcontroller.web.endpoints import catalogue, events, machines, records, site
 from cernvmcontroller.web.identity import Access
 from cernvmcontroller.web.route import Route
 
@@ -105,12 +110,39 @@ ROUTES: tuple[Route, ...] = (
     _route(
         "GET /appliances", _R, site.list_appliances, Page[Appliance], "site", "List the appliances"
     ),
+    _route(
+        "POST /appliances", _A, catalogue.download_appliance, Operation, "catalogue",
+        "Download an entry of the catalogue, or what is at a URL, into the repository",
+        body=ApplianceCreate, body_required=True, statuses=(202,),
+    ),
     _route("GET /appliances/{id}", _R, site.get_appliance, Appliance, "site", "Get an appliance"),
     _route("GET /flavors", _R, site.list_flavors, Page[Flavor], "site", "List the sizes"),
     _route("GET /hosts", _A, site.list_hosts, Page[Host], "site", "List the hosts"),
     _route("GET /hosts/{id}", _A, site.get_host, Host, "site", "Get a host"),
     _route("GET /networks", _A, site.list_networks, Page[Network], "site", "List the networks"),
     _route("GET /pools", _A, site.list_pools, Page[Pool], "site", "List the storage pools"),
+    _route("GET /feeds", _A, catalogue.list_feeds, Page[Feed], "catalogue", "List the feeds"),
+    _route(
+        "POST /feeds", _A, catalogue.create_feed, Feed, "catalogue",
+        "Add a feed, which is then read", body=FeedCreate, body_required=True, statuses=(201,),
+    ),
+    _route("GET /feeds/{id}", _A, catalogue.get_feed, Feed, "catalogue", "Get a feed"),
+    _route(
+        "PATCH /feeds/{id}", _A, catalogue.change_feed, Feed, "catalogue",
+        "Change a feed; what is left out stays", body=FeedUpdate, body_required=True,
+    ),
+    _route(
+        "DELETE /feeds/{id}", _A, catalogue.delete_feed, None, "catalogue",
+        "Delete a feed and what it offers; what was downloaded stays", statuses=(204,),
+    ),
+    _route(
+        "POST /feeds/{id}/refresh", _A, catalogue.refresh_feed, Operation, "catalogue",
+        "Read a feed again now", statuses=(202,),
+    ),
+    _route(
+        "GET /catalogue", _A, catalogue.list_catalogue, Page[CatalogueEntry], "catalogue",
+        "List what the feeds offer, compared with what is here", query=queries.CatalogueQuery,
+    ),
     _route(
         "GET /events", _R, events.follow_events, events.MEDIA_TYPE, "events",
         "Follow what happens, as server-sent events", query=queries.EventsQuery,

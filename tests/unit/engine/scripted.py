@@ -11,15 +11,15 @@ from ipaddress import IPv4Network
 from typing import TYPE_CHECKING, Any
 
 from cernvmapi.models import Machine, MachineCreate, OperationStatus, Session, Status
-from cernvmcontroller.catalogue import DEFAULT_FLAVORS, Catalogue, load_flavors
 from cernvmcontroller.hypervisor.fake import FakeHypervisor
 from cernvmcontroller.hypervisor.fakehost import FakeHost
 from cernvmcontroller.hypervisor.interface import ByteStream, FilterSpec, NetworkSpec, PoolSpec
-from cernvmcontroller.inventory import HostSpec, Inventory
+from cernvmcontroller.inventory import DEFAULT_FLAVORS, HostSpec, Inventory, load_flavors
 from cernvmcontroller.machines.agreement import UNDER_WAY, compare
 from cernvmcontroller.machines.engine import Engine
 from cernvmcontroller.machines.inspection import Look, look
 from cernvmcontroller.machines.settings import Settings
+from cernvmcontroller.repository import Repository
 from cernvmcontroller.store import Actor, Store
 
 if TYPE_CHECKING:
@@ -231,8 +231,8 @@ class Lab:
             flavors=load_flavors(DEFAULT_FLAVORS, "small"),
             measures=self.metrics,
         )
-        catalogue = Catalogue(self.store, [self.manifest], None, self.folder / "stamps")
-        self.engine = Engine(HUB, self.store, inventory, catalogue, self.settings, measures=self.metrics)
+        repository = Repository(self.store, [self.manifest], None, self.folder / "state")
+        self.engine = Engine(HUB, self.store, inventory, repository, self.settings, measures=self.metrics)
         await self.engine.start()
         await inventory.settled(5)
         return self.engine

@@ -44,7 +44,7 @@ async def test_placement_sees_the_bases_that_are_on_a_host(lab):
     machine = await lab.started()
     async with lab.store.read() as session:
         (candidate,) = await lab.engine.inventory.candidates(session, 0)
-    manifest = lab.engine.catalogue.choose(machine.appliance)
+    manifest = lab.engine.repository.choose(machine.appliance)
     assert candidate.bases == {manifest.appliance.sha256}
     assert candidate.addresses_free == 99
 

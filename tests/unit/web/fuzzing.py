@@ -26,6 +26,7 @@ THINGS = {
     "volumes": "v-alice",
     "hosts": "local",
     "appliances": "default",
+    "feeds": "f-one",
 }
 ENDLESS = "/events"
 """Its answer has no end: its beginning is looked at, and then nobody listens any more."""

@@ -11,9 +11,11 @@ from cernvmapi.errors import Busy, Conflict, Malformed, NotFound
 from cernvmapi.models import (
     Appliance,
     AuditRecord,
+    CatalogueEntry,
     ComponentHealth,
     Console,
     Event,
+    Feed,
     Flavor,
     Health,
     Host,
@@ -283,7 +285,7 @@ class Inventory:
         return [Flavor(id="small", title="Small", vcpus=1, memory_mib=1024, disk_mib=8192, default=True)]
 
 
-class Catalogue:
+class Repository:
     def __init__(self):
         self.rows = {
             name: Appliance(
@@ -307,6 +309,75 @@ class Catalogue:
             return self.rows[appliance_id]
         except KeyError:
             raise NotFound(f"There is no appliance {appliance_id}.") from None
+
+
+class Feeds:
+    def __init__(self, engine):
+        self.engine = engine
+        self.rows = {}
+        self.put(
+            Feed(id="f-one", title="One", url="https://feeds.example/one.rss", interval=3600, created=NOW)
+        )
+
+    def put(self, row):
+        self.rows[row.id] = row
+        return row
+
+    async def feeds(self):
+        return list(self.rows.values())
+
+    async def feed(self, feed_id):
+        try:
+            return self.rows[feed_id]
+        except KeyError:
+            raise NotFound(f"There is no feed {feed_id}.") from None
+
+    async def create(self, actor, request):
+        id_ = request.id or f"f-{len(self.rows)}"
+        if id_ in self.rows:
+            raise Conflict(f"There is a feed {id_} already.")
+        self.engine.record(actor, "feed.create", f"feed/{id_}")
+        title = request.title or "untitled"
+        return self.put(Feed(id=id_, title=title, url=request.url, interval=request.interval, created=NOW))
+
+    async def change(self, actor, feed_id, update):
+        row = await self.feed(feed_id)
+        self.engine.record(actor, "feed.change", f"feed/{feed_id}")
+        return self.put(msgspec.structs.replace(row, title=update.title or row.title))
+
+    async def delete(self, actor, feed_id):
+        await self.feed(feed_id)
+        self.engine.record(actor, "feed.delete", f"feed/{feed_id}")
+        del self.rows[feed_id]
+
+    async def refresh(self, actor, feed_id):
+        await self.feed(feed_id)
+        self.engine.record(actor, "feed.refresh", f"feed/{feed_id}")
+        return self.engine.operations.begin("feed.refresh", f"feed/{feed_id}", actor.name, None)
+
+
+class Catalogue:
+    def __init__(self):
+        self.rows = [
+            CatalogueEntry(
+                id=f"e-{number}", guid=f"{number}", title=f"Entry {number}", feed="f-one", feed_title="One"
+            )
+            for number in range(5)
+        ]
+
+    async def page(self, wanted):
+        rows = [row for row in self.rows if wanted.search is None or wanted.search in row.title]
+        return _slice(rows, wanted.limit, wanted.cursor)
+
+
+class Downloads:
+    def __init__(self, engine):
+        self.engine = engine
+
+    async def create(self, actor, request):
+        subject = f"appliance/{request.id or 'new'}"
+        self.engine.record(actor, "appliance.download", subject)
+        return self.engine.operations.begin("appliance.download", subject, actor.name, None)
 
 
 class Audit:
@@ -335,7 +406,10 @@ class MemoryEngine:
         self.operations = Operations(self)
         self.volumes = Volumes()
         self.inventory = Inventory()
+        self.repository = Repository()
+        self.feeds = Feeds(self)
         self.catalogue = Catalogue()
+        self.downloads = Downloads(self)
         self.status = "ok"
         self.unknown = ""
         """Why not all machines are known."""

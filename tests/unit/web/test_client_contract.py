@@ -180,6 +180,27 @@ async def test_what_a_site_has(call):
     assert (await hub("audit.list", actor="nobody")).total == 0
 
 
+async def test_feeds_and_what_they_offer(call, served):
+    hub = call()
+    made = await hub("feeds.create", "https://feeds.example/two.rss", id="two", title="Two")
+    assert [row.id for row in await hub("feeds.list")] == ["f-one", "two"]
+    assert await hub("feeds.get", "two") == made
+    assert (await hub("feeds.change", "two", title="2")).title == "2"
+    assert (await hub("feeds.refresh", "two")).action == "feed.refresh"
+    assert await hub("feeds.delete", "two") is None
+    with pytest.raises(NotFound, match="two"):
+        await hub("feeds.get", "two")
+    first = await hub("catalogue.list", limit=2, sort="title")
+    assert [entry.id for entry in first.items] == ["e-0", "e-1"]
+    assert len(await hub("catalogue.all", search="Entry")) == 5
+    with pytest.raises(Malformed, match="sort"):
+        await hub("catalogue.list", sort="colour")
+    with pytest.raises(Malformed, match="interval"):
+        await hub("feeds.create", "https://feeds.example/two.rss", interval=1)
+    with pytest.raises(Forbidden):
+        await call("alice-write")("catalogue.list")
+
+
 async def test_problems_become_exceptions_that_explain(call):
     with pytest.raises(Unauthenticated, match="Bearer"):
         await call("wrong")("machines.list")

@@ -32,7 +32,8 @@ NOBODY = {"anonymous", "unknown token"}
 SEES_ALICES = {"read", "write", "own", "admin", "hub"}
 ONLY_THE_HUB = {"put_machine_session"}
 THINGS = {"machines": "m-alice", "operations": "o-1", "volumes": "v-alice"}
-SITE = {"appliances": "default", "hosts": "local"}
+SITE = {"appliances": "default", "hosts": "local", "feeds": "f-one"}
+BODIES = {"create_feed": {"url": "https://feeds.example/two.rss"}}
 
 
 def expected(route, somebody):
@@ -57,7 +58,7 @@ async def test_each_route_lets_in_who_may_and_nobody_else(served, route, somebod
     kind = route.path.split("/")[1]
     path = route.path.replace("{id}", {**THINGS, **SITE}.get(kind, ""))
     wanted = expected(route, somebody)
-    body = {"json": {}} if route.method in {"POST", "PUT", "PATCH"} else {}
+    body = {"json": BODIES.get(route.name, {})} if route.method in {"POST", "PUT", "PATCH"} else {}
     async with (
         served.http(SOMEBODIES[somebody]) as http,
         http.stream(route.method, path, **body) as response,
@@ -181,6 +182,19 @@ async def test_hidden_appliances_are_for_administrators(served):
     async with served.http("carol-admin") as http:
         assert (await http.get("/appliances/secret")).status_code == 200
         assert (await http.post("/machines", json={"appliance": "secret"})).status_code == 201
+
+
+async def test_feeds_and_the_catalogue_are_for_administrators(served):
+    before = dict(served.engine.feeds.rows)
+    for token in (None, "alice-read", "alice-write", "prometheus"):
+        async with served.http(token) as http:
+            await http.post("/feeds", json={"url": "https://feeds.example/two.rss"})
+            await http.patch("/feeds/f-one", json={"title": "mine"})
+            await http.post("/feeds/f-one/refresh")
+            await http.delete("/feeds/f-one")
+            assert (await http.get("/catalogue")).status_code in {401, 403}
+    assert served.engine.feeds.rows == before
+    assert served.engine.audit.rows == []
 
 
 async def test_a_revoked_token_changes_nothing_from_then_on(served):

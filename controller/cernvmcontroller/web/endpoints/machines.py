@@ -98,7 +98,7 @@ async def _refuse_hidden(exchange: Exchange, appliance_id: str | None) -> None:
     """Raise `NotFound` for an appliance that the caller's list does not have, in the same words for all."""
     if appliance_id is None or exchange.who.admin:
         return
-    offered = [each.id for each in await exchange.engine.catalogue.appliances() if not each.hidden]
+    offered = [each.id for each in await exchange.engine.repository.appliances() if not each.hidden]
     if appliance_id not in offered:
         there = ", ".join(sorted(offered)) or "none"
         raise NotFound(f"There is no appliance {appliance_id}; there are {there}.")

@@ -29,7 +29,7 @@ async def _all(exchange: Exchange, items: Awaitable[list[T]]) -> Page[T]:
 
 async def list_appliances(exchange: Exchange) -> Page[Appliance]:
     """Answer with the appliances; hidden ones are for administrators."""
-    page = await _all(exchange, exchange.engine.catalogue.appliances())
+    page = await _all(exchange, exchange.engine.repository.appliances())
     if exchange.who.admin:
         return page
     shown = [appliance for appliance in page.items if not appliance.hidden]
@@ -38,7 +38,7 @@ async def list_appliances(exchange: Exchange) -> Page[Appliance]:
 
 async def get_appliance(exchange: Exchange) -> Appliance:
     """Answer with one appliance."""
-    appliance = await exchange.engine.catalogue.appliance(exchange.id)
+    appliance = await exchange.engine.repository.appliance(exchange.id)
     if appliance.hidden and not exchange.who.admin:
         raise NotFound(f"There is no appliance {exchange.id}.")
     return appliance

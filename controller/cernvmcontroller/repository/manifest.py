@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +14,8 @@ from cernvmapi.errors import Invalid
 from cernvmapi.models import Appliance
 
 _CHUNK = 4 * 1024 * 1024
+MANIFEST = "manifest.json"
+"""What the manifest of a downloaded appliance is called."""
 
 
 @dataclass(frozen=True)
@@ -55,6 +58,16 @@ def load_manifest(path: Path) -> Manifest:
             f"The image {image} has {size} bytes and its manifest says {appliance.size}; build it again."
         )
     return Manifest(appliance, image)
+
+
+def write_manifest(folder: Path, appliance: Appliance, image: str) -> None:
+    """Write the manifest of an appliance beside its image, and bring both to the disk."""
+    said = {**msgspec.to_builtins(appliance), "file": image}
+    path = folder / MANIFEST
+    with path.open("wb") as file:
+        file.write(msgspec.json.format(msgspec.json.encode(said), indent=2))
+        file.flush()
+        os.fsync(file.fileno())
 
 
 def verify(image: Path, sha256: str, stamps: Path) -> None:

@@ -1,4 +1,4 @@
-"""The catalogue: manifests checked, images verified once, one default."""
+"""The repository: manifests checked, images verified once, one default."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ import json
 import pytest
 
 from cernvmapi.errors import Invalid, NotFound
-from cernvmcontroller.catalogue import DEFAULT_FLAVORS, Catalogue, load_flavors, load_manifest
+from cernvmcontroller.inventory import DEFAULT_FLAVORS, load_flavors
+from cernvmcontroller.repository import Repository, load_manifest
 from cernvmcontroller.store import Store
 
 HUB = "0b5c9b3e-7f51-4f0e-9d29-6f3b1f0a7c11"
@@ -42,15 +43,15 @@ async def store(tmp_path):
     await store.close()
 
 
-async def catalogue(store, tmp_path, *paths, default=None):
-    made = Catalogue(store, paths, default, tmp_path / "stamps")
+async def repository(store, tmp_path, *paths, default=None):
+    made = Repository(store, paths, default, tmp_path / "state")
     await made.load()
     return made
 
 
 async def test_the_first_visible_appliance_is_the_default(store, tmp_path):
     tiny = manifest(tmp_path, "tiny", hidden=True)
-    made = await catalogue(store, tmp_path, tiny, manifest(tmp_path, "apple"), manifest(tmp_path, "pear"))
+    made = await repository(store, tmp_path, tiny, manifest(tmp_path, "apple"), manifest(tmp_path, "pear"))
     assert made.choose(None).appliance.id == "apple"
     assert [appliance.id for appliance in await made.appliances() if appliance.default] == ["apple"]
     assert (await made.appliance("tiny")).hidden
@@ -60,8 +61,8 @@ async def test_the_first_visible_appliance_is_the_default(store, tmp_path):
 
 async def test_an_appliance_that_is_configured_no_more_is_hidden(store, tmp_path):
     apple, pear = manifest(tmp_path, "apple"), manifest(tmp_path, "pear")
-    await catalogue(store, tmp_path, apple, pear)
-    made = await catalogue(store, tmp_path, pear)
+    await repository(store, tmp_path, apple, pear)
+    made = await repository(store, tmp_path, pear)
     assert (await made.appliance("apple")).hidden
     assert not (await made.appliance("apple")).default
     with pytest.raises(NotFound):
@@ -69,23 +70,23 @@ async def test_an_appliance_that_is_configured_no_more_is_hidden(store, tmp_path
 
 
 async def test_nothing_is_told_when_nothing_changed(store, tmp_path):
-    await catalogue(store, tmp_path, manifest(tmp_path))
+    await repository(store, tmp_path, manifest(tmp_path))
     before = store.events.last_id()
-    await catalogue(store, tmp_path, manifest(tmp_path))
+    await repository(store, tmp_path, manifest(tmp_path))
     assert store.events.last_id() == before
 
 
 async def test_an_image_is_verified_once(store, tmp_path):
     path = manifest(tmp_path)
-    made = await catalogue(store, tmp_path, path)
+    made = await repository(store, tmp_path, path)
     assert (await made.image("apple")).image == path.parent / "appliance.qcow2"
-    assert [stamp.suffix for stamp in (tmp_path / "stamps").iterdir()] == [".json"]
+    assert [stamp.suffix for stamp in (tmp_path / "state" / "verified").iterdir()] == [".json"]
     await made.image("apple")
 
 
 async def test_a_damaged_image_is_refused(store, tmp_path):
     path = manifest(tmp_path)
-    made = await catalogue(store, tmp_path, path)
+    made = await repository(store, tmp_path, path)
     (path.parent / "appliance.qcow2").write_bytes(b"x" * len("image of apple"))
     with pytest.raises(Invalid, match="damaged"):
         await made.image("apple")
@@ -94,9 +95,9 @@ async def test_a_damaged_image_is_refused(store, tmp_path):
 async def test_two_appliances_need_two_ids(store, tmp_path):
     path = manifest(tmp_path)
     with pytest.raises(Invalid, match="Two appliances"):
-        await catalogue(store, tmp_path, path, path)
+        await repository(store, tmp_path, path, path)
     with pytest.raises(Invalid, match="default appliance plum"):
-        await catalogue(store, tmp_path, path, default="plum")
+        await repository(store, tmp_path, path, default="plum")
 
 
 @pytest.mark.parametrize(

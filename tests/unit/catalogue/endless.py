@@ -1,0 +1,5 @@
+"""A reader that does not end."""
+
+import threading
+
+threading.Event().wait()
