@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
 from cernvmapi.errors import HostUnreachable, HypervisorFailed, NotFound
 from cernvmapi.models import Power
-from cernvmcontroller.hypervisor.fakehost import FakeDomain, FakeHost, FakePool, FakeVolume
+from cernvmcontroller.hypervisor.fakehost import ORDINARY, FakeDomain, FakeHost, FakePool, FakeVolume
 from cernvmcontroller.hypervisor.fakestream import MemoryStream
 from cernvmcontroller.hypervisor.interface import (
     AGENT_CHANNEL,
@@ -29,6 +29,7 @@ from cernvmcontroller.hypervisor.interface import (
     Format,
     HostCapabilities,
     HypervisorEvent,
+    MachineMetadata,
     NetworkSpec,
     PoolSpec,
     PoolState,
@@ -93,17 +94,7 @@ class FakeHypervisor:
         self.host = host or FakeHost()
         self.deadline = deadline
         self.acceleration = acceleration
-        self.announced = capabilities or HostCapabilities(
-            host_uuid="6d3b8d0e-7a0c-4a5e-9d8c-0f0f0f0f0f0f",
-            hostname="fake",
-            arch="x86_64",
-            cpu_model="Fake-CPU",
-            cpus=8,
-            memory_mib=32768,
-            libvirt_version="9.0.0",
-            hypervisor_version="7.2.0",
-            domain_types=frozenset({"kvm", "qemu"}),
-        )
+        self.announced = capabilities or ORDINARY
         self.alive = False
         self.reason = "not connected yet"
         self.stuck = 0
@@ -229,6 +220,11 @@ class FakeHypervisor:
     async def define(self, xml: str) -> None:
         """Define, or define anew."""
         self._emit(DomainEvent(self.host.define(xml).uuid, DomainEventKind.DEFINED))
+
+    @_verb
+    async def describe(self, uuid: str, metadata: MachineMetadata) -> None:
+        """Write its metadata anew."""
+        self.host.domain(uuid).describe(metadata)
 
     @_verb
     async def start(self, uuid: str) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from cernvmapi.errors import Conflict, ForeignHome, Invalid
 from cernvmapi.models import Appliance, Flavor, Machine, MachineCreate, Status, Target, VolumeKind
 from cernvmcontroller import naming
+from cernvmcontroller.machines import hands
 from cernvmcontroller.machines.ledger import changed, to_model
 from cernvmcontroller.placement import Wish, choose
 from cernvmcontroller.store import Actor, Store, Transaction, addresses, inventory, machines, volumes
@@ -41,6 +42,15 @@ class Birth:
         NoRoom
             No host can take it.
         """
+        machine, new = await self._create(actor, request, owner)
+        if machine.home is not None:
+            # It may have changed hands: what is beside it says so, and so does the domain that was there.
+            await self._shop.sidecars.go_on(machine.home)
+        if not new:
+            self._shop.poke(machine.id)
+        return machine, new
+
+    async def _create(self, actor: Actor, request: MachineCreate, owner: str | None) -> tuple[Machine, bool]:
         appliance = self._shop.catalogue.choose(request.appliance).appliance
         flavor = self._shop.inventory.flavor(request.flavor)
         _check(request, owner, appliance, flavor)
@@ -143,10 +153,7 @@ class Birth:
                 "deleted. An administrator hands it over or deletes it; until then no server with a home can "
                 "start here."
             )
-        mine = (owner, request.owner_id or home.owner_id)
-        if (home.owner, home.owner_id) != mine:
-            home.owner, home.owner_id = mine
-            await volumes.changed(tx, home)
+        await hands.change_home(tx, home, owner, home.server_name, request.owner_id or home.owner_id)
         return home
 
     def _refuse_home_in_use(self, home: VolumeRow | None) -> None:

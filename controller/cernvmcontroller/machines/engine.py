@@ -12,7 +12,7 @@ from sqlalchemy import select
 
 from cernvmapi.errors import CernVMError, StoreUnavailable
 from cernvmapi.models import AuditRecord, ComponentHealth, Health, OperationStatus, Page
-from cernvmcontroller.machines import figures, health
+from cernvmcontroller.machines import figures, health, sidecars
 from cernvmcontroller.machines.agentlink import AgentLinks
 from cernvmcontroller.machines.census import Census
 from cernvmcontroller.machines.chronicle import Chronicle
@@ -23,6 +23,7 @@ from cernvmcontroller.machines.rebuild import rebuild
 from cernvmcontroller.machines.reconciler import Reconciler
 from cernvmcontroller.machines.service import Machines
 from cernvmcontroller.machines.sessions import Sessions
+from cernvmcontroller.machines.sidecars import Sidecars
 from cernvmcontroller.machines.sweep import sweep
 from cernvmcontroller.machines.uploads import Uploads
 from cernvmcontroller.machines.volumes import Volumes
@@ -115,6 +116,7 @@ class Engine:
         self.links = AgentLinks(settings.retry)
         self._settings = settings
         self._uploads = Uploads(store)
+        self.sidecars = Sidecars(store, inventory, hub_id)
         self._shop = Workshop(
             hub_id=hub_id,
             settings=settings,
@@ -125,12 +127,13 @@ class Engine:
             consoles=self.consoles,
             links=self.links,
             sessions=self.sessions,
+            sidecars=self.sidecars,
             poke=self._poke,
         )
         self.reconciler = Reconciler(Worker(self._shop), settings.retry)
         self.machines = Machines(store, self._shop, self.reconciler.interrupt)
         self.operations = Operations(store, self.machines.cancel_start)
-        self.volumes = Volumes(store, inventory, hub_id, self._shop.going)
+        self.volumes = Volumes(store, inventory, self.sidecars, self._shop.going)
         self.audit = Audit(store)
         self.census = Census(store, inventory.configured)
         self._uuids: dict[str, str] = {}
@@ -229,6 +232,7 @@ class Engine:
             await self.census.add(link.id)
             await self._sweep(link.spec.pool.name)
         await self.volumes.go_on(link.spec.pool.name)
+        await self.sidecars.go_on()
         async with self.store.read() as session:
             placed = await machines.on_host(session, link.id)
         self._uuids.update((row.uuid, row.id) for row in placed)
@@ -269,6 +273,8 @@ class Engine:
                     # Gone on with when a host of its pool answers; until then no machine is given the home.
                     self._shop.going.add(operation.subject.removeprefix("volume/"))
                     continue
+                if operation.action == sidecars.ACTION:
+                    continue
                 row = await tx.session.get(MachineRow, operation.subject.removeprefix("machine/"))
                 if row is None or row.status not in UNDER_WAY:
                     ended = CernVMError(
@@ -298,6 +304,7 @@ class Engine:
                     _log.warning("pool not measured", host=link.id, reason=error.detail)
                 if link.id in self.census.missing:
                     await self._came(link)
+        await self.sidecars.go_on()
         async with self.store.read() as session:
             everything = await machines.all_ids(session)
         await self._look_at(everything)

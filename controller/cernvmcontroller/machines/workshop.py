@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from cernvmcontroller.machines.ledger import Ledger
     from cernvmcontroller.machines.sessions import Held, Sessions
     from cernvmcontroller.machines.settings import Settings
+    from cernvmcontroller.machines.sidecars import Sidecars
     from cernvmcontroller.machines.uploads import Uploads
     from cernvmcontroller.store.tables import MachineRow
 
@@ -34,6 +35,7 @@ class Workshop:
     consoles: Consoles
     links: AgentLinks
     sessions: Sessions
+    sidecars: Sidecars
     poke: Callable[[str], None]
     """Has a machine looked at."""
     going: set[str] = field(default_factory=set)

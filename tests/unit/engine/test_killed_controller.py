@@ -10,7 +10,7 @@ from killer import Killed, Killer
 from scripted import ALICE, SESSION, Lab
 
 from cernvmapi.errors import CernVMError
-from cernvmapi.models import Power, Status
+from cernvmapi.models import MachineChange, Power, Status, VolumeChange
 
 
 async def nothing(lab):
@@ -66,6 +66,15 @@ async def cancel(lab, machine):
     await lab.until(machine.id, Status.STOPPED)
 
 
+async def rename(lab, machine):
+    await lab.engine.machines.change(ALICE, machine.id, MachineChange(owner="alicia", server_name="new"))
+    await lab.engine.reconciler.quiet()
+
+
+async def hand_over(lab, machine):
+    await lab.engine.volumes.change(ALICE, machine.home, VolumeChange(owner="alicia"))
+
+
 async def volume_delete(lab, machine):
     await lab.engine.volumes.delete(ALICE, machine.home)
 
@@ -78,6 +87,8 @@ VERBS = [
     (running, power_off),
     (running, reboot),
     (running, delete),
+    (running, rename),
+    (home, hand_over),
     (home, volume_delete),
 ]
 
