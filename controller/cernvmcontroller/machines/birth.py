@@ -75,7 +75,8 @@ class Birth:
             tx.session.add(row)
             await inventory.promise(tx, row, host.id)
             network = host.spec.network
-            index = await addresses.claim(tx, network.name, row.id)
+            others = self._shop.strangers.addresses(network.name)
+            index = await addresses.claim(tx, network.name, row.id, avoid=others)
             row.network, row.address, row.mac = network.name, str(network.address(index)), network.mac(index)
             row.hypervisor, row.acceleration = host.spec.shown_uri, host.known_acceleration()
             if request.home:

@@ -24,6 +24,7 @@ from cernvmcontroller.machines.reconciler import Reconciler
 from cernvmcontroller.machines.service import Machines
 from cernvmcontroller.machines.sessions import Sessions
 from cernvmcontroller.machines.sidecars import Sidecars
+from cernvmcontroller.machines.strangers import Strangers
 from cernvmcontroller.machines.sweep import sweep
 from cernvmcontroller.machines.uploads import Uploads
 from cernvmcontroller.machines.volumes import Volumes
@@ -128,6 +129,7 @@ class Engine:
             links=self.links,
             sessions=self.sessions,
             sidecars=self.sidecars,
+            strangers=Strangers(hub_id),
             poke=self._poke,
         )
         self.reconciler = Reconciler(Worker(self._shop), settings.retry)
@@ -207,6 +209,7 @@ class Engine:
                 ComponentHealth(name="machines", status="degraded" if unknown else "ok", detail=unknown),
                 *health.hosts(self.inventory.links.values()),
                 *health.pools(pools),
+                *self._shop.strangers.health(),
             ]
         )
         return Health(
@@ -225,6 +228,7 @@ class Engine:
     async def _came(self, link: HostLink) -> None:
         """Compare the database with a host that answers (again)."""
         try:
+            await self._look_for_strangers(link)
             await rebuild(self._shop, link)
         except CernVMError as error:
             _log.warning("host not compared", host=link.id, reason=error.detail)
@@ -237,6 +241,9 @@ class Engine:
             placed = await machines.on_host(session, link.id)
         self._uuids.update((row.uuid, row.id) for row in placed)
         self._in_background(self._look_at([row.id for row in placed]))
+
+    async def _look_for_strangers(self, link: HostLink) -> None:
+        self._shop.strangers.look(link.id, link.spec.network, await link.hypervisor.domains())
 
     async def _went(self, link: HostLink) -> None:
         for machine in await self._shop.ledger.unknown(link.id):
@@ -300,6 +307,8 @@ class Engine:
             if link.alive:
                 try:
                     await self.inventory.measure(link)
+                    if self._shop.strangers.on(link.id):
+                        await self._look_for_strangers(link)
                 except CernVMError as error:
                     _log.warning("pool not measured", host=link.id, reason=error.detail)
                 if link.id in self.census.missing:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from cernvmcontroller.machines.sessions import Held, Sessions
     from cernvmcontroller.machines.settings import Settings
     from cernvmcontroller.machines.sidecars import Sidecars
+    from cernvmcontroller.machines.strangers import Strangers
     from cernvmcontroller.machines.uploads import Uploads
     from cernvmcontroller.store.tables import MachineRow
 
@@ -36,6 +37,7 @@ class Workshop:
     links: AgentLinks
     sessions: Sessions
     sidecars: Sidecars
+    strangers: Strangers
     poke: Callable[[str], None]
     """Has a machine looked at."""
     going: set[str] = field(default_factory=set)
