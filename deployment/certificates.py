@@ -8,6 +8,7 @@ import subprocess
 import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from certipy import Certipy, CertNotFoundError
 
@@ -48,6 +49,16 @@ def pair(settings: Settings, component: str, authority: str) -> Pair:
 def service(settings: Settings) -> Pair:
     """Return the controller's files for its listener behind the proxy."""
     return pair(settings, SERVICE, "notebooks-ca")
+
+
+def service_names(settings: Settings) -> list[str]:
+    """Return what the controller's certificate names: where the proxy connects to.
+
+    And whom a browser wants there: the proxy hands on ``Host``, and Node's TLS client holds a certificate
+    against that where it is a name.
+    """
+    domain = urlsplit(settings.service_host).hostname
+    return ["IP:127.0.0.1", "DNS:localhost", *([f"DNS:{domain}"] if domain else [])]
 
 
 def ensure(settings: Settings) -> None:
@@ -93,10 +104,13 @@ def ensure(settings: Settings) -> None:
         sys.stderr.write(made.stdout)  # its warnings
     certipy = Certipy(store_dir=str(settings.certificates))
     try:
-        certipy.store.get_record(SERVICE)
+        known = set(certipy.store.get_record(SERVICE)["alt_names"])
     except CertNotFoundError:
-        # Proxy and hub trust what notebooks-ca signs; the proxy connects to the loopback address.
-        certipy.create_signed_pair(SERVICE, "notebooks-ca", alt_names=["IP:127.0.0.1", "DNS:localhost"])
+        known = set()
+    names = service_names(settings)
+    if not known.issuperset(names):
+        # Proxy and hub trust what notebooks-ca signs.
+        certipy.create_signed_pair(SERVICE, "notebooks-ca", alt_names=names, overwrite=True)
     if not finished.exists():
         write_private(finished, "")
 
