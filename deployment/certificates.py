@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from certipy import Certipy, CertNotFoundError
+from cryptography import x509
 
 from cernvmcontroller.statedir import write_private
 from deployment.settings import ROOT, SettingsError
@@ -103,16 +104,25 @@ def ensure(settings: Settings) -> None:
             )
         sys.stderr.write(made.stdout)  # its warnings
     certipy = Certipy(store_dir=str(settings.certificates))
-    try:
-        known = set(certipy.store.get_record(SERVICE)["alt_names"])
-    except CertNotFoundError:
-        known = set()
     names = service_names(settings)
-    if not known.issuperset(names):
+    try:
+        certipy.store.get_record(SERVICE)
+        named = _named(service(settings).certificate).issuperset(names)
+    except CertNotFoundError:
+        named = False
+    if not named:
         # Proxy and hub trust what notebooks-ca signs.
         certipy.create_signed_pair(SERVICE, "notebooks-ca", alt_names=names, overwrite=True)
     if not finished.exists():
         write_private(finished, "")
+
+
+def _named(certificate: Path) -> set[str]:
+    """Return what a certificate names, in certipy's words."""
+    read = x509.load_pem_x509_certificate(certificate.read_bytes())
+    names = read.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    addresses = {f"IP:{address}" for address in names.get_values_for_type(x509.IPAddress)}
+    return addresses | {f"DNS:{name}" for name in names.get_values_for_type(x509.DNSName)}
 
 
 def _usable(settings: Settings) -> bool:
