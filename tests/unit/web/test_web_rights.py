@@ -238,7 +238,7 @@ async def test_audit_names_who_and_from_where_and_which_request(served):
 async def test_health_tells_strangers_no_details(served):
     async with served.http() as http:
         assert (await http.get("/health")).json() == {
-            "status": "ok", "version": "", "hub_id": "", "components": [],
+            "status": "ok", "version": "", "hub_id": "", "start_timeout": 0, "components": [],
         }  # fmt: skip
         assert (await http.get("/health/details")).status_code == 401
         served.engine.status = "down"
