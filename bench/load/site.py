@@ -135,6 +135,7 @@ class Site:
             "appliances": [str(self._appliance())],
             "vcpu_overcommit": 1.0,
             "reserved_memory_mib": 0,
+            "reach_timeout": 0,  # the machines of libvirt's test driver have no servers
             "controller_log_level": "WARNING",
             **options,
         }

@@ -217,10 +217,12 @@ class Domains:
 
     def _state(self, domain: Any, state: int, reason: int) -> DomainState:
         uuid = domain.UUIDString()
-        if uuid not in self._metadata:
-            self._metadata[uuid] = _metadata(domain)
+        try:
+            said = self._metadata[uuid]
+        except KeyError:  # or forgotten just now, in the event loop: we are in a worker's thread
+            said = self._metadata[uuid] = _metadata(domain)
         power, words = reading(state, reason)
-        return DomainState(uuid, domain.name(), power, words, self._metadata[uuid])
+        return DomainState(uuid, domain.name(), power, words, said)
 
     def _hear(self, event: HypervisorEvent) -> None:
         if not isinstance(event, DomainEvent):
