@@ -8,8 +8,10 @@ import subprocess
 import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from certipy import Certipy, CertNotFoundError
+from cryptography import x509
 
 from cernvmcontroller.statedir import write_private
 from deployment.settings import ROOT, SettingsError
@@ -48,6 +50,16 @@ def pair(settings: Settings, component: str, authority: str) -> Pair:
 def service(settings: Settings) -> Pair:
     """Return the controller's files for its listener behind the proxy."""
     return pair(settings, SERVICE, "notebooks-ca")
+
+
+def service_names(settings: Settings) -> list[str]:
+    """Return what the controller's certificate names: where the proxy connects to.
+
+    And whom a browser wants there: the proxy hands on ``Host``, and Node's TLS client holds a certificate
+    against that where it is a name.
+    """
+    domain = urlsplit(settings.service_host).hostname
+    return ["IP:127.0.0.1", "DNS:localhost", *([f"DNS:{domain}"] if domain else [])]
 
 
 def ensure(settings: Settings) -> None:
@@ -92,13 +104,25 @@ def ensure(settings: Settings) -> None:
             )
         sys.stderr.write(made.stdout)  # its warnings
     certipy = Certipy(store_dir=str(settings.certificates))
+    names = service_names(settings)
     try:
         certipy.store.get_record(SERVICE)
+        named = _named(service(settings).certificate).issuperset(names)
     except CertNotFoundError:
-        # Proxy and hub trust what notebooks-ca signs; the proxy connects to the loopback address.
-        certipy.create_signed_pair(SERVICE, "notebooks-ca", alt_names=["IP:127.0.0.1", "DNS:localhost"])
+        named = False
+    if not named:
+        # Proxy and hub trust what notebooks-ca signs.
+        certipy.create_signed_pair(SERVICE, "notebooks-ca", alt_names=names, overwrite=True)
     if not finished.exists():
         write_private(finished, "")
+
+
+def _named(certificate: Path) -> set[str]:
+    """Return what a certificate names, in certipy's words."""
+    read = x509.load_pem_x509_certificate(certificate.read_bytes())
+    names = read.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    addresses = {f"IP:{address}" for address in names.get_values_for_type(x509.IPAddress)}
+    return addresses | {f"DNS:{name}" for name in names.get_values_for_type(x509.DNSName)}
 
 
 def _usable(settings: Settings) -> bool:

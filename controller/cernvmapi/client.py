@@ -30,8 +30,10 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _EVENTS = "/events"
-_HEALTH: Call[Health] = Call("GET", "/health", Health)
-_DETAILS: Call[Health] = Call("GET", "/health/details", Health)
+_DOWN = (503,)
+"""How a controller answers that says of itself that it can do nothing."""
+_HEALTH: Call[Health] = Call("GET", "/health", Health, also=_DOWN)
+_DETAILS: Call[Health] = Call("GET", "/health/details", Health, also=_DOWN)
 _METRICS: Call[str] = Call("GET", "/metrics", str)
 _OPENAPI: Call[dict[str, Any]] = Call("GET", "/openapi.json", dict[str, Any])
 

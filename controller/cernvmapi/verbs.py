@@ -19,6 +19,7 @@ from cernvmapi.models import (
     Flavor,
     Host,
     Machine,
+    MachineChange,
     MachineCreate,
     MachineStart,
     Network,
@@ -145,6 +146,16 @@ class MachineVerbs:
         if request is not None and fields:
             raise TypeError("Give a MachineCreate or its fields, not both.")
         return Call("POST", "/machines", Machine, body=request or MachineCreate(**fields))
+
+    @verb
+    def change(
+        self, machine_id: str, request: MachineChange | None = None, /, **fields: Any
+    ) -> Call[Machine]:
+        """Rename, relabel or hand over a machine: a `MachineChange`, or its fields as keywords."""
+        if request is not None and fields:
+            raise TypeError("Give a MachineChange or its fields, not both.")
+        body = request or MachineChange(**fields)
+        return Call("PATCH", _path("machines", machine_id), Machine, body=body)
 
     @verb
     def start(

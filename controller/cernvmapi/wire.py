@@ -56,6 +56,8 @@ class Call(Generic[T]):
     """The type of the answer; None where there is no body."""
     params: Mapping[str, str] = field(default_factory=dict)
     body: Any = None
+    also: tuple[int, ...] = ()
+    """Statuses beside the good ones with which the answer comes too."""
 
     def content(self) -> bytes | None:
         """Return the request's body."""
@@ -63,7 +65,7 @@ class Call(Generic[T]):
 
     def read(self, response: httpx.Response) -> T:
         """Return what the answer says, or raise the error that it describes."""
-        if not response.is_success:
+        if not response.is_success and response.status_code not in self.also:
             raise failure(response)
         if self.result is None:
             return cast("T", None)
@@ -72,6 +74,8 @@ class Call(Generic[T]):
         try:
             return cast("T", msgspec.json.decode(response.content, type=self.result))
         except msgspec.DecodeError as error:
+            if not response.is_success:
+                raise failure(response) from None
             raise ControllerUnreachable(
                 f"What answers at {response.url.host} does not speak this version of the API ({error})."
             ) from error

@@ -15,7 +15,7 @@ from tornado.web import HTTPError
 from traitlets import validate
 
 from cernvmapi import requestid
-from cernvmapi.errors import CernVMError, Conflict, ControllerUnreachable, StartFailed
+from cernvmapi.errors import CernVMError, ControllerUnreachable, StartFailed
 from cernvmapi.models import Machine, MachineCreate, Power, Status, VolumeKind
 from cernvmspawner import lifecycle, progress
 from cernvmspawner.choosing import ChoosingSpawner
@@ -44,6 +44,7 @@ class CernVMSpawner(ChoosingSpawner, EquippingSpawner, Spawner):  # type: ignore
         self._revision = 0
         self._placed = asyncio.Event()
         self._obtaining: asyncio.Task[Machine] | None = None
+        self._following: asyncio.Task[None] | None = None
 
     @validate("oauth_client_id")
     def _unmistakable_client(self, proposal: Any) -> str:
@@ -224,7 +225,27 @@ class CernVMSpawner(ChoosingSpawner, EquippingSpawner, Spawner):  # type: ignore
         if code is not None and machine is not None and self.remove and machine.status is not Status.DELETING:
             # The hub does not stop what has stopped: nobody else would clean up.
             self._clean_up_later()
+        elif machine is not None and machine.owner != self.user.name:
+            self._follow_the_user(machine)
         return code
+
+    def _follow_the_user(self, machine: Machine) -> None:
+        """Tell the controller of a user's new name, which the hub tells nobody; the home goes with it."""
+        if self._following is not None and not self._following.done():
+            return
+
+        async def follow() -> None:
+            try:
+                changed = await self.watcher.client.machines.change(
+                    machine.id, owner=self.user.name, owner_id=self._account
+                )
+            except CernVMError as error:
+                self.log.warning("%s is not %s's yet: %s", machine.id, self._log_name, error.detail)
+            else:
+                self.log.info("%s, of %s until now, is %s's", machine.id, machine.owner, self._log_name)
+                self.watcher.note(changed)
+
+        self._following = self.watcher.in_background(follow())
 
     def _clean_up_later(self, leftover: str = "") -> None:
         """Remove, or switch off, in the background what a start left, once at a time.
@@ -332,16 +353,14 @@ class CernVMSpawner(ChoosingSpawner, EquippingSpawner, Spawner):  # type: ignore
                 self.log.info("Deleted the home %s of %s", volume.id, self._log_name)
 
     async def rename(self, old_name: str, new_name: str) -> None:
-        """Let the home follow the server's new name; refuse it while a machine has the old one."""
+        """Let the server's machine and home follow its new name."""
         await super().rename(old_name, new_name)
-        client = self.watcher.client
+        watcher, client = self.watcher, self.watcher.client
+        await watcher.cleaned_up((self.user.name, old_name))
         try:
-            machines = await client.machines.all(owner=self.user.name)
-            if any(one.server_name == old_name for one in machines):
-                raise Conflict(
-                    f"The server {old_name or 'without a name'} has a machine, which knows it by that name. "
-                    "Delete the machine first: the home stays, and follows the new name."
-                )
+            for machine in await client.machines.all(owner=self.user.name):
+                if machine.server_name == old_name:
+                    watcher.note(await client.machines.change(machine.id, server_name=new_name))
             for home in await client.volumes.all(owner=self.user.name, kind=VolumeKind.HOME):
                 if home.server_name == old_name and home.owner_id in {None, self._account}:
                     await client.volumes.change(home.id, server_name=new_name)

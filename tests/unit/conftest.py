@@ -14,11 +14,27 @@ if TYPE_CHECKING:
 
 @pytest.fixture(autouse=True)
 def logging_of_ones_own() -> Iterator[None]:
-    """Undo what a test's programs did to the logging of the process: the next test's lines are its own."""
-    root = logging.getLogger()
-    handlers, level = list(root.handlers), root.level
+    """Let every test begin with the same logging, whatever programs an earlier one ran in this process.
+
+    The controller's lines go where those of libraries go: pytest shows them with a failure, and standard
+    output is the tests' own.
+    """
+    root, ours = logging.getLogger(), logging.getLogger("cernvmcontroller")
+    handlers, level, our_level = list(root.handlers), root.level, ours.level
+    ours.setLevel(logging.INFO)
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.format_exc_info,
+            structlog.processors.KeyValueRenderer(key_order=["event"]),
+        ],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        wrapper_class=structlog.stdlib.BoundLogger,
+        cache_logger_on_first_use=False,
+    )
     yield
     structlog.reset_defaults()
     structlog.contextvars.clear_contextvars()
     root.handlers[:] = handlers
     root.setLevel(level)
+    ours.setLevel(our_level)

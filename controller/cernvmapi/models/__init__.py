@@ -39,6 +39,7 @@ from cernvmapi.models.hosts import Host, Level, Network, Pool
 from cernvmapi.models.machines import (
     Console,
     Machine,
+    MachineChange,
     MachineCreate,
     MachineStart,
     Phase,
@@ -76,6 +77,7 @@ __all__ = [
     "Label",
     "Level",
     "Machine",
+    "MachineChange",
     "MachineCreate",
     "MachineStart",
     "Name",

@@ -153,6 +153,21 @@ class MachineCreate(Received, frozen=True, kw_only=True):
     notes: Annotated[str, Meta(max_length=10_000)] = ""
 
 
+class MachineChange(Received, frozen=True, kw_only=True):
+    """How a machine shall be called and whose it shall be; what is None stays as it is."""
+
+    name: Name | None = None
+    owner: Name | None = None
+    """Only an administrator or the hub says whose it is; its home goes with it."""
+    server_name: Annotated[str, Meta(max_length=255)] | None = None
+    """The hub server that it serves from now on; only an administrator or the hub says so."""
+    owner_id: OwnerId | None = None
+    """Which account of the name `owner` its home is for; only an administrator or the hub says so."""
+    labels: dict[Label, Label] | None = None
+    """All of them: what is not among them is gone."""
+    notes: Annotated[str, Meta(max_length=10_000)] | None = None
+
+
 class SessionFile(Received, frozen=True, kw_only=True):
     """A file that only the notebook server's user may read, kept in memory (tmpfs) in the machine."""
 

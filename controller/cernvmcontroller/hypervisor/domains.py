@@ -109,6 +109,20 @@ class Domains:
         )
         self._metadata.pop(uuid, None)
 
+    async def describe(self, uuid: str, told: MachineMetadata) -> None:
+        """Write the metadata anew, into the definition and into what runs."""
+
+        def describe(domain: Any) -> None:
+            where = libvirt.VIR_DOMAIN_AFFECT_CONFIG
+            if domain.isActive():
+                where |= libvirt.VIR_DOMAIN_AFFECT_LIVE
+            text = metadata.serialise(told, bare=True)
+            kind = libvirt.VIR_DOMAIN_METADATA_ELEMENT
+            domain.setMetadata(kind, text, metadata.PREFIX, metadata.NAMESPACE, where)
+
+        await self._with(uuid, describe)
+        self._metadata.pop(uuid, None)
+
     async def start(self, uuid: str) -> None:
         """Start, unless it runs."""
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from cernvmapi.errors import HostUnreachable, HypervisorFailed, NotFound
 from cernvmapi.models import Power
 from cernvmcontroller.hypervisor.fakefaults import FaultyCalls, verb
-from cernvmcontroller.hypervisor.fakehost import FakeDomain, FakeHost, FakePool, FakeVolume
+from cernvmcontroller.hypervisor.fakehost import ORDINARY, FakeDomain, FakeHost, FakePool, FakeVolume
 from cernvmcontroller.hypervisor.fakestream import MemoryStream
 from cernvmcontroller.hypervisor.interface import (
     AGENT_CHANNEL,
@@ -28,6 +28,7 @@ from cernvmcontroller.hypervisor.interface import (
     Format,
     HostCapabilities,
     HypervisorEvent,
+    MachineMetadata,
     NetworkSpec,
     PoolSpec,
     PoolState,
@@ -72,17 +73,7 @@ class FakeHypervisor(FaultyCalls):
         super().__init__(uri, deadline)
         self.host = host or FakeHost()
         self.acceleration = acceleration
-        self.announced = capabilities or HostCapabilities(
-            host_uuid="6d3b8d0e-7a0c-4a5e-9d8c-0f0f0f0f0f0f",
-            hostname="fake",
-            arch="x86_64",
-            cpu_model="Fake-CPU",
-            cpus=8,
-            memory_mib=32768,
-            libvirt_version="9.0.0",
-            hypervisor_version="7.2.0",
-            domain_types=frozenset({"kvm", "qemu"}),
-        )
+        self.announced = capabilities or ORDINARY
         self.stuck = 0
         self.breaker_open = False
         self.on_channel: OnChannel | None = None
@@ -179,6 +170,11 @@ class FakeHypervisor(FaultyCalls):
     async def define(self, xml: str) -> None:
         """Define, or define anew."""
         self._emit(DomainEvent(self.host.define(xml).uuid, DomainEventKind.DEFINED))
+
+    @verb
+    async def describe(self, uuid: str, metadata: MachineMetadata) -> None:
+        """Write its metadata anew."""
+        self.host.domain(uuid).describe(metadata)
 
     @verb
     async def start(self, uuid: str) -> None:

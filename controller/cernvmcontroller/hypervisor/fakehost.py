@@ -10,12 +10,25 @@ from lxml import etree
 from cernvmapi.errors import HypervisorFailed, NotFound
 from cernvmapi.models import Power
 from cernvmcontroller.hypervisor import metadata
-from cernvmcontroller.hypervisor.interface import DomainState
+from cernvmcontroller.hypervisor.interface import DomainState, HostCapabilities
 
 if TYPE_CHECKING:
-    from cernvmcontroller.hypervisor.interface import FilterSpec, NetworkSpec
+    from cernvmcontroller.hypervisor.interface import FilterSpec, MachineMetadata, NetworkSpec
 
 _GIB = 1024**3
+
+ORDINARY = HostCapabilities(
+    host_uuid="6d3b8d0e-7a0c-4a5e-9d8c-0f0f0f0f0f0f",
+    hostname="fake",
+    arch="x86_64",
+    cpu_model="Fake-CPU",
+    cpus=8,
+    memory_mib=32768,
+    libvirt_version="9.0.0",
+    hypervisor_version="7.2.0",
+    domain_types=frozenset({"kvm", "qemu"}),
+)
+"""What a fake host says of itself unless told otherwise."""
 
 
 @dataclass
@@ -33,6 +46,17 @@ class FakeDomain:
     def state(self) -> DomainState:
         """Return it as the interface shows it."""
         return DomainState(self.uuid, self.name, self.power, self.reason, metadata.parse(self.xml))
+
+    def describe(self, told: MachineMetadata) -> None:
+        """Take over what is to be told of it."""
+        root = etree.fromstring(self.xml.encode())
+        place = root.find("metadata")
+        if place is None:
+            place = etree.SubElement(root, "metadata")
+        for old in place.iterfind(f"{{{metadata.NAMESPACE}}}*"):
+            place.remove(old)
+        place.append(metadata.element(told))
+        self.xml = etree.tostring(root, encoding="unicode")
 
     def sources(self) -> dict[str, list[str]]:
         """Return what its XML refers to: files, networks and filters."""

@@ -377,6 +377,10 @@ class Hypervisor(Protocol):
         """Define a domain, or define it anew; libvirt checks the XML against its schema."""
         ...
 
+    async def describe(self, uuid: str, metadata: MachineMetadata) -> None:
+        """Write a domain's metadata anew, whether it runs or not."""
+        ...
+
     async def start(self, uuid: str) -> None:
         """Start it; no error when it runs already."""
         ...

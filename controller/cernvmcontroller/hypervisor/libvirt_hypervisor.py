@@ -15,6 +15,7 @@ from cernvmcontroller.hypervisor.interface import (
     FilterSpec,
     Format,
     HostCapabilities,
+    MachineMetadata,
     NetworkSpec,
     PoolSpec,
     PoolState,
@@ -128,6 +129,10 @@ class LibvirtHypervisor:
     async def define(self, xml: str) -> None:
         """Define, or define anew."""
         await self._domains.define(xml)
+
+    async def describe(self, uuid: str, metadata: MachineMetadata) -> None:
+        """Write its metadata anew."""
+        await self._domains.describe(uuid, metadata)
 
     async def start(self, uuid: str) -> None:
         """Start."""

@@ -8,7 +8,8 @@ from cernvmcontroller.hypervisor.interface import MachineMetadata
 
 NAMESPACE = "https://cernvm.cern.ch/ns/hub/1"
 PREFIX = "cvm"
-_TAG = f"{{{NAMESPACE}}}machine"
+_BARE = "machine"
+_TAG = f"{{{NAMESPACE}}}{_BARE}"
 
 _TEXTS = {
     "hub": "hub_id",
@@ -38,9 +39,15 @@ def printable(text: str) -> str:
     )
 
 
-def element(metadata: MachineMetadata) -> etree._Element:
-    """Return the ``<cvm:machine>`` element; a field that is None has no attribute."""
-    node = etree.Element(_TAG, nsmap={PREFIX: NAMESPACE})
+def element(metadata: MachineMetadata, *, bare: bool = False) -> etree._Element:
+    """Return the ``<cvm:machine>`` element; a field that is None has no attribute.
+
+    Parameters
+    ----------
+    bare
+        Without our namespace, as libvirt wants the element when it writes it into a domain.
+    """
+    node = etree.Element(_BARE) if bare else etree.Element(_TAG, nsmap={PREFIX: NAMESPACE})
     for attribute, name in (_TEXTS | _NUMBERS).items():
         value = getattr(metadata, name)
         if value is not None:
@@ -49,9 +56,14 @@ def element(metadata: MachineMetadata) -> etree._Element:
     return node
 
 
-def serialise(metadata: MachineMetadata) -> str:
-    """Return the element as text."""
-    return etree.tostring(element(metadata), encoding="unicode")
+def serialise(metadata: MachineMetadata, *, bare: bool = False) -> str:
+    """Return the element as text; `bare` as for `element`."""
+    return etree.tostring(element(metadata, bare=bare), encoding="unicode")
+
+
+def as_told(metadata: MachineMetadata) -> MachineMetadata:
+    """Return what is read where `metadata` was written: some characters get lost."""
+    return from_element(element(metadata)) or metadata
 
 
 def parse(xml: str | bytes) -> MachineMetadata | None:
@@ -61,7 +73,7 @@ def parse(xml: str | bytes) -> MachineMetadata | None:
     except etree.XMLSyntaxError:
         return None
     # Asked for the element alone, libvirt gives it without its namespace.
-    node = root if root.tag in (_TAG, "machine") else root.find(f"metadata/{_TAG}")
+    node = root if root.tag in (_TAG, _BARE) else root.find(f"metadata/{_TAG}")
     if node is None:
         return None
     return from_element(node)

@@ -182,6 +182,13 @@ class Inventory:
             raise HostUnreachable(f"The host {host_id} does not answer: {link.reason}")
         return link
 
+    def of_pool(self, pool: str) -> HostLink:
+        """Return a host that reaches a storage pool; `HostUnreachable` where none does now."""
+        for link in self.links.values():
+            if link.spec.pool.name == pool and link.alive:
+                return link
+        raise HostUnreachable(f"No host with the storage pool {pool} answers; try again when one is back.")
+
     def alive(self, host_id: str | None) -> bool:
         """Return whether a host answers."""
         link = self.links.get(host_id or "")

@@ -16,7 +16,8 @@ from msgspec import Struct
 
 from cernvmapi.models import Power, Status, VolumeKind
 from cernvmcontroller import naming
-from cernvmcontroller.machines import garbage
+from cernvmcontroller.machines import garbage, watch
+from cernvmcontroller.machines.volumes import DELETION
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -48,6 +49,7 @@ class Kind(StrEnum):
     ADDRESS = "address"
     ADDRESS_TWICE = "address-twice"
     ADDRESS_DIFFERS = "address-differs"
+    TELLS_ANOTHER = "domain-tells-another"
     PROMISE = "promise"
     HOME_HELD = "home-held"
     HOME_TWICE = "home-twice"
@@ -185,6 +187,9 @@ def _machines(site: Site) -> Iterator[Finding]:
         if told != row.address:
             sentence = f"The machine has the address {row.address}; its domain has {told}. Start it anew."
             yield Finding(Kind.ADDRESS_DIFFERS, name, sentence)
+        if domain is not None and watch.differs(row, domain):
+            sentence = f"The machine serves {row.owner}/{row.server_name}; its domain says somebody else."
+            yield Finding(Kind.TELLS_ANOTHER, name, sentence, "The domain's metadata is written anew.")
 
 
 def _addresses(site: Site) -> Iterator[Finding]:
@@ -263,7 +268,7 @@ def _rows(site: Site) -> Iterator[Finding]:
 
 def _going(site: Site) -> set[str]:
     """Return the ids of the homes that are being deleted."""
-    return {row.subject.removeprefix("volume/") for row in site.books.operations}
+    return {row.subject.removeprefix("volume/") for row in site.books.operations if row.action == DELETION}
 
 
 def _pool(site: Site, pool: PoolSight) -> Iterator[Finding]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from cernvmapi.errors import Conflict, ForeignHome, Invalid
 from cernvmapi.models import Appliance, Flavor, Machine, MachineCreate, Status, Target, VolumeKind
 from cernvmcontroller import naming
+from cernvmcontroller.machines import hands
 from cernvmcontroller.machines.ledger import changed, to_model
 from cernvmcontroller.machines.volumes import deletion
 from cernvmcontroller.placement import Wish, choose
@@ -42,6 +43,15 @@ class Birth:
         NoRoom
             No host can take it.
         """
+        machine, new = await self._create(actor, request, owner)
+        if machine.home is not None:
+            # It may have changed hands: what is beside it says so, and so does the domain that was there.
+            await self._shop.sidecars.go_on(machine.home)
+        if not new:
+            self._shop.poke(machine.id)
+        return machine, new
+
+    async def _create(self, actor: Actor, request: MachineCreate, owner: str | None) -> tuple[Machine, bool]:
         appliance = self._shop.repository.choose(request.appliance).appliance
         flavor = self._shop.inventory.flavor(request.flavor)
         _check(request, owner, appliance, flavor)
@@ -66,7 +76,8 @@ class Birth:
             tx.session.add(row)
             await inventory.promise(tx, row, host.id)
             network = host.spec.network
-            index = await addresses.claim(tx, network.name, row.id)
+            others = self._shop.strangers.addresses(network.name)
+            index = await addresses.claim(tx, network.name, row.id, avoid=others)
             row.network, row.address, row.mac = network.name, str(network.address(index)), network.mac(index)
             row.hypervisor, row.acceleration = host.spec.shown_uri, host.known_acceleration()
             if request.home:
@@ -144,10 +155,7 @@ class Birth:
                 "deleted. An administrator hands it over or deletes it; until then no server with a home can "
                 "start here."
             )
-        mine = (owner, request.owner_id or home.owner_id)
-        if (home.owner, home.owner_id) != mine:
-            home.owner, home.owner_id = mine
-            await volumes.changed(tx, home)
+        await hands.change_home(tx, home, owner, home.server_name, request.owner_id or home.owner_id)
         return home
 
     async def _refuse_home_in_use(self, tx: Transaction, home: VolumeRow | None) -> None:

@@ -20,19 +20,19 @@ _log = structlog.get_logger(__name__)
 
 
 def ours(domain: DomainState, hub_name: str, hub_id: str | None) -> bool:
-    """Return whether a domain is a machine of this hub.
+    """Return whether a domain is a machine of this hub, or of an earlier one with the same names.
+
+    What that one left stands on the same volumes and the same network, which go.
 
     Parameters
     ----------
     hub_id
-        None where the installation's identity is lost; then the name decides, for machines only.
+        None where the installation's identity is lost; then the name alone decides, for machines only.
     """
     metadata = domain.metadata
     if metadata is None:
         return False
-    if hub_id is not None:
-        return metadata.hub_id == hub_id
-    return domain.name == naming.domain_name(hub_name, metadata.machine_id)
+    return metadata.hub_id == hub_id or domain.name == naming.domain_name(hub_name, metadata.machine_id)
 
 
 async def clean_host(

@@ -16,7 +16,7 @@ from cernvmapi.models import AuditRecord, ComponentHealth, Health, OperationStat
 from cernvmcontroller.catalogue.catalogue import Catalogue
 from cernvmcontroller.catalogue.feeds import Feeds
 from cernvmcontroller.fetch import Fetcher, Policy
-from cernvmcontroller.machines import figures, health
+from cernvmcontroller.machines import figures, health, sidecars
 from cernvmcontroller.machines.agentlink import AgentLinks
 from cernvmcontroller.machines.census import Census
 from cernvmcontroller.machines.chronicle import Chronicle
@@ -27,6 +27,8 @@ from cernvmcontroller.machines.rebuild import rebuild
 from cernvmcontroller.machines.reconciler import Reconciler
 from cernvmcontroller.machines.service import Machines
 from cernvmcontroller.machines.sessions import Sessions
+from cernvmcontroller.machines.sidecars import Sidecars
+from cernvmcontroller.machines.strangers import Strangers
 from cernvmcontroller.machines.sweep import sweep
 from cernvmcontroller.machines.uploads import Uploads
 from cernvmcontroller.machines.volumes import DELETION, Volumes
@@ -129,6 +131,7 @@ class Engine:
         self.links = AgentLinks(settings.retry)
         self._settings = settings
         self._uploads = Uploads(store)
+        self.sidecars = Sidecars(store, inventory, hub_id)
         self._shop = Workshop(
             hub_id=hub_id,
             settings=settings,
@@ -139,6 +142,8 @@ class Engine:
             consoles=self.consoles,
             links=self.links,
             sessions=self.sessions,
+            sidecars=self.sidecars,
+            strangers=Strangers(hub_id),
             poke=self._poke,
         )
         self.reconciler = Reconciler(Worker(self._shop), settings.retry)
@@ -146,7 +151,7 @@ class Engine:
         self.downloads = downloads or Downloads(store, _nowhere(), repository)
         cancels = {"machine": self.machines.cancel_start, "appliance": self.downloads.cancel}
         self.operations = Operations(store, cancels)
-        self.volumes = Volumes(store, inventory, hub_id)
+        self.volumes = Volumes(store, inventory, self.sidecars)
         self.audit = Audit(store)
         self.census = Census(store, inventory.configured)
         self._uuids: dict[str, str] = {}
@@ -224,6 +229,7 @@ class Engine:
                 ComponentHealth(name="machines", status="degraded" if unknown else "ok", detail=unknown),
                 *health.hosts(self.inventory.links.values()),
                 *health.pools(pools),
+                *self._shop.strangers.health(),
             ]
         )
         return Health(
@@ -242,6 +248,7 @@ class Engine:
     async def _came(self, link: HostLink) -> None:
         """Compare the database with a host that answers (again)."""
         try:
+            await self._look_for_strangers(link)
             await rebuild(self._shop, link)
         except CernVMError as error:
             _log.warning("host not compared", host=link.id, reason=error.detail)
@@ -249,10 +256,14 @@ class Engine:
             await self.census.add(link.id)
             await self._sweep(link.spec.pool.name)
         await self.volumes.go_on()
+        await self.sidecars.go_on()
         async with self.store.read() as session:
             placed = await machines.on_host(session, link.id)
         self._uuids.update((row.uuid, row.id) for row in placed)
         self._in_background(self._look_at([row.id for row in placed]))
+
+    async def _look_for_strangers(self, link: HostLink) -> None:
+        self._shop.strangers.look(link.id, link.spec.network, await link.hypervisor.domains())
 
     async def _went(self, link: HostLink) -> None:
         for machine in await self._shop.ledger.unknown(link.id):
@@ -287,8 +298,8 @@ class Engine:
             for operation in await operations.running(tx.session):
                 if operation.action == DOWNLOAD:
                     continue  # gone on with at once
-                if operation.action == DELETION:
-                    continue  # gone on with when a host of its pool answers; no machine is given the home
+                if operation.action in {DELETION, sidecars.ACTION}:
+                    continue  # gone on with when a host of its pool answers
                 row = await tx.session.get(MachineRow, operation.subject.removeprefix("machine/"))
                 if row is None or row.status not in UNDER_WAY:
                     ended = CernVMError(
@@ -314,11 +325,14 @@ class Engine:
             if link.alive:
                 try:
                     await self.inventory.measure(link)
+                    if self._shop.strangers.on(link.id):
+                        await self._look_for_strangers(link)
                 except CernVMError as error:
                     _log.warning("pool not measured", host=link.id, reason=error.detail)
                 if link.id in self.census.missing:
                     await self._came(link)
         await self.volumes.go_on()
+        await self.sidecars.go_on()
         async with self.store.read() as session:
             everything = await machines.all_ids(session)
         await self._look_at(everything)

@@ -12,7 +12,7 @@ from cernvmapi.errors import CernVMError, Conflict, HypervisorFailed, NotFound
 from cernvmapi.models import OperationStatus, Status, Target, VolumeKind
 from cernvmcontroller import naming
 from cernvmcontroller.inventory import HostLink
-from cernvmcontroller.machines import garbage, sidecar
+from cernvmcontroller.machines import garbage, sidecar, watch
 from cernvmcontroller.machines.agreement import Finding, Kind
 from cernvmcontroller.machines.ledger import Ledger, finish_operations, let_go
 from cernvmcontroller.machines.rebuild import rebuild
@@ -87,6 +87,12 @@ class Repair:
             return
         if kind is Kind.RUNS:
             await self.hypervisors[row.host or ""].destroy(row.uuid)
+        if kind is Kind.TELLS_ANOTHER:
+            hypervisor = self.hypervisors[row.host or ""]
+            state = await hypervisor.domain(row.uuid)
+            if state is not None:
+                await watch.retell(hypervisor, row, state)
+            return
         async with self.ledger.change(machine) as (tx, current):
             if kind is Kind.NOT_RUNNING:
                 error = HypervisorFailed(_ENDED)

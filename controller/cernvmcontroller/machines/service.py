@@ -8,14 +8,16 @@ from cernvmapi.errors import Conflict, Invalid, NotFound, TooLarge
 from cernvmapi.models import (
     Console,
     Machine,
+    MachineChange,
     MachineCreate,
     Operation,
     OperationStatus,
     Page,
     Session,
     Status,
+    Target,
 )
-from cernvmcontroller.machines import agentwire, verbs
+from cernvmcontroller.machines import agentwire, hands, verbs
 from cernvmcontroller.machines.actions import Action, check
 from cernvmcontroller.machines.birth import Birth
 from cernvmcontroller.machines.ledger import changed, to_model
@@ -213,6 +215,36 @@ class Machines:
                 raise Conflict("The start has ended already.")
             await operations.finish(tx, operation_id, OperationStatus.CANCELLED)
         self._interrupt(machine_id)
+
+    async def change(self, actor: Actor, machine_id: str, request: MachineChange) -> Machine:
+        """Rename or relabel the machine, or say whose it is from now on; its home goes with it.
+
+        Domain and sidecar follow, at once where their host answers.
+
+        Raises
+        ------
+        Invalid
+            It serves no hub server, and a name of one was given.
+        Conflict
+            It is being deleted, or the server has another machine or home.
+        """
+        details = {"owner": request.owner, "server": request.server_name}
+        async with self._store.write(actor, "machine.change", f"machine/{machine_id}", details=details) as tx:
+            row = await machines.get(tx.session, machine_id)
+            if row.target is Target.DELETED:
+                raise Conflict("The machine is being deleted: it gets no other name any more.")
+            tx.details["was"] = row.owner
+            for field in ("name", "labels", "notes"):
+                wanted = getattr(request, field)
+                if wanted is not None:
+                    setattr(row, field, wanted)
+            if (request.owner, request.server_name, request.owner_id) != (None, None, None):
+                await hands.change_machine(tx, row, request)
+            machine = await changed(tx, row)
+        if machine.home is not None:
+            await self._shop.sidecars.go_on(machine.home)
+        self._shop.poke(machine_id)
+        return machine
 
     async def put_session(self, actor: Actor, machine_id: str, session: Session) -> Machine:
         """Give the machine's notebook server (again) what it needs."""

@@ -13,7 +13,6 @@ from cernvmcontroller import naming
 from cernvmcontroller.context import NetworkIdentity, compose, seed_image
 from cernvmcontroller.hypervisor.domainxml import build
 from cernvmcontroller.hypervisor.interface import DomainSpec, MachineMetadata, VolumeRef, VolumeState
-from cernvmcontroller.machines import sidecar
 from cernvmcontroller.machines.ledger import finish_operations, mark
 from cernvmcontroller.machines.reach import reach
 from cernvmcontroller.machines.verdict import refuse_ended, refuse_mismatch
@@ -111,7 +110,7 @@ class Start:
                     f"Your home is in use by the machine {home.machine}; stop that one first: two "
                     "machines that write one disk destroy it."
                 ) from None
-        await sidecar.write(self.hypervisor, self.shop.hub_id, home)
+        await self.shop.sidecars.write(home.id, self.hypervisor)
         self.home = await self.hypervisor.create_volume(
             home.pool, home.name, capacity=home.capacity_mib * _MIB, format="qcow2"
         )

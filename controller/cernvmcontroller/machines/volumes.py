@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 import structlog
 from sqlalchemy import select
 
-from cernvmapi.errors import CernVMError, Conflict, HostUnreachable, HypervisorFailed
+from cernvmapi.errors import CernVMError, Conflict, HypervisorFailed
 from cernvmapi.models import OperationStatus, Page, Volume, VolumeChange, VolumeKind
 from cernvmcontroller import naming
-from cernvmcontroller.machines import sidecar
+from cernvmcontroller.machines import hands
 from cernvmcontroller.store import Actor, Store, Transaction, operations, volumes
 from cernvmcontroller.store.tables import MachineRow, OperationRow, VolumeRow
 
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncSession
 
     from cernvmcontroller.inventory import HostLink, Inventory
+    from cernvmcontroller.machines.sidecars import Sidecars
 
 _log = structlog.get_logger(__name__)
 
@@ -27,7 +28,8 @@ DELETION = "volume.delete"
 
 async def deletion(session: AsyncSession, volume_id: str) -> OperationRow | None:
     """Return the operation that deletes a volume, None where nobody deletes it."""
-    return next(iter(await operations.running(session, f"volume/{volume_id}")), None)
+    running = await operations.running(session, f"volume/{volume_id}")
+    return next((operation for operation in running if operation.action == DELETION), None)
 
 
 class Volumes:
@@ -35,12 +37,12 @@ class Volumes:
 
     Parameters
     ----------
-    hub_id
-        Of this installation.
+    sidecars
+        Say beside the homes whose they are.
     """
 
-    def __init__(self, store: Store, inventory: Inventory, hub_id: str) -> None:
-        self._hub_id = hub_id
+    def __init__(self, store: Store, inventory: Inventory, sidecars: Sidecars) -> None:
+        self._sidecars = sidecars
         self._store = store
         self._inventory = inventory
         self._deleting: set[str] = set()
@@ -71,14 +73,12 @@ class Volumes:
         )
 
     async def change(self, actor: Actor, volume_id: str, request: VolumeChange) -> Volume:
-        """Say whose home it is; the volume beside it says so too.
+        """Say whose home it is; the volume beside it says so too, as soon as a host reaches its pool.
 
         Raises
         ------
         Conflict
             It is no home, is being deleted, a machine has it, or the new owner's server has one already.
-        HostUnreachable
-            No host reaches its pool.
         """
         details = {"owner": request.owner, "server": request.server_name}
         async with self._store.write(actor, "volume.change", f"volume/{volume_id}", details=details) as tx:
@@ -86,18 +86,12 @@ class Volumes:
             await self._refuse(tx, row, "changed")
             if await deletion(tx.session, volume_id) is not None:
                 raise Conflict("The home is being deleted; nobody is given it any more.")
-            host = self._host(row.pool)
             owner = row.owner if request.owner is None else request.owner
             server = row.server_name if request.server_name is None else request.server_name
-            there = await volumes.home(tx.session, owner or "", server or "")
-            if there is not None and there.id != row.id:
-                raise Conflict(f"The server has the home {there.id} already; delete one of the two first.")
-            if request.owner_id is not None or request.owner is not None:
-                row.owner_id = request.owner_id
-            row.owner, row.server_name = owner, server
-            changed = await volumes.changed(tx, row)
-        # Written again at each start; here for a database that is lost before that.
-        await sidecar.write(host.hypervisor, self._hub_id, row)
+            named = request.owner_id is not None or request.owner is not None
+            await hands.change_home(tx, row, owner, server, request.owner_id if named else row.owner_id)
+            changed = volumes.to_model(row)
+        await self._sidecars.follow(volume_id)
         return changed
 
     async def delete(self, actor: Actor, volume_id: str) -> None:
@@ -119,7 +113,7 @@ class Volumes:
         async with self._store.write(actor, DELETION, f"volume/{volume_id}") as tx:
             row = await volumes.get(tx.session, volume_id)
             await self._refuse(tx, row)
-            host = self._host(row.pool)
+            host = self._inventory.of_pool(row.pool)
             operation = await deletion(tx.session, volume_id) or await operations.create(
                 tx,
                 naming.new_id("o"),
@@ -143,7 +137,7 @@ class Volumes:
             if row is None or row.id in self._deleting:
                 continue
             try:
-                await self._delete(self._host(row.pool), row, begun[row.id])
+                await self._delete(self._inventory.of_pool(row.pool), row, begun[row.id])
             except CernVMError as error:
                 _log.warning("home not deleted", volume=row.id, reason=error.detail)
 
@@ -151,11 +145,12 @@ class Volumes:
         subject = f"volume/{row.id}"
         self._deleting.add(row.id)
         try:
-            await host.hypervisor.delete_volume(row.pool, row.name)
-            await host.hypervisor.delete_volume(row.pool, naming.sidecar_volume(row.id))
-            async with self._store.write(Actor.system(), DELETION, subject, audit=False) as tx:
-                await volumes.remove(tx, await volumes.get(tx.session, row.id))
-                await operations.finish(tx, operation, OperationStatus.SUCCEEDED)
+            async with self._sidecars.alone(row.id):
+                await host.hypervisor.delete_volume(row.pool, row.name)
+                await host.hypervisor.delete_volume(row.pool, naming.sidecar_volume(row.id))
+                async with self._store.write(Actor.system(), DELETION, subject, audit=False) as tx:
+                    await volumes.remove(tx, await volumes.get(tx.session, row.id))
+                    await operations.finish(tx, operation, OperationStatus.SUCCEEDED)
         except HypervisorFailed as error:
             async with self._store.write(Actor.system(), DELETION, subject, audit=False) as tx:
                 await operations.finish(tx, operation, OperationStatus.FAILED, error=error.problem())
@@ -176,9 +171,3 @@ class Volumes:
             raise Conflict(f"The home belongs to the machine {users[0]}; delete that one first.")
         if row.id in self._deleting:
             raise Conflict("The home is being deleted already; look again in a moment.")
-
-    def _host(self, pool: str) -> HostLink:
-        for link in self._inventory.links.values():
-            if link.spec.pool.name == pool and link.alive:
-                return link
-        raise HostUnreachable(f"No host with the storage pool {pool} answers; try again when one is back.")

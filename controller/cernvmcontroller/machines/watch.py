@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import structlog
 
 from cernvmapi.errors import CernVMError, HypervisorFailed, StartFailed
 from cernvmapi.models import OperationStatus, Power, Status, Target
+from cernvmcontroller.hypervisor import metadata
 from cernvmcontroller.machines import paused
 from cernvmcontroller.machines.console import readable
 from cernvmcontroller.machines.ledger import finish_operations, let_go
 from cernvmcontroller.machines.stop import Ending, fail
 
 if TYPE_CHECKING:
-    from cernvmcontroller.hypervisor.interface import DomainState
+    from cernvmcontroller.hypervisor.interface import DomainState, Hypervisor, MachineMetadata
     from cernvmcontroller.inventory import HostLink
     from cernvmcontroller.machines.agentlink import AgentLink
     from cernvmcontroller.machines.workshop import Workshop
@@ -44,6 +46,7 @@ async def look(shop: Workshop, row: MachineRow) -> None:
     if (row.power, row.unknown_since, row.attempts) != (state.power, None, 0):
         async with shop.ledger.change(row.id, status=Status.RUNNING) as (_, current):
             current.power, current.unknown_since, current.attempts = state.power, None, 0
+    await retell(host.hypervisor, row, state)
     await paused.look(shop, row, state)
     link = shop.follow(row, host)
     if link is not None and row.notebook and link.connected:
@@ -59,9 +62,27 @@ async def settle(shop: Workshop, row: MachineRow) -> None:
     if state is not None and state.power is not Power.OFF:
         _log.warning("the machine runs and should not; it is powered off", machine=row.id)
         await host.hypervisor.destroy(row.uuid)
+    if state is not None:
+        await retell(host.hypervisor, row, state)
     if row.power is not Power.OFF:
         async with shop.ledger.change(row.id, status=row.status) as (tx, current):
             await let_go(tx, current)
+
+
+async def retell(hypervisor: Hypervisor, row: MachineRow, state: DomainState) -> None:
+    """Have the domain say whose machine it is, where that changed since it was defined."""
+    if state.metadata is not None and differs(row, state):
+        await hypervisor.describe(row.uuid, _now(row, state.metadata))
+
+
+def differs(row: MachineRow, state: DomainState) -> bool:
+    """Return whether a domain says that its machine is another's than the database does."""
+    told = state.metadata
+    return told is not None and told.machine_id == row.id and _now(row, told) != told
+
+
+def _now(row: MachineRow, told: MachineMetadata) -> MachineMetadata:
+    return metadata.as_told(replace(told, owner=row.owner, server_name=row.server_name))
 
 
 async def _ended(shop: Workshop, row: MachineRow, state: DomainState | None) -> None:

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from cernvmcontroller.machines.ledger import Ledger
     from cernvmcontroller.machines.sessions import Held, Sessions
     from cernvmcontroller.machines.settings import Settings
+    from cernvmcontroller.machines.sidecars import Sidecars
+    from cernvmcontroller.machines.strangers import Strangers
     from cernvmcontroller.machines.uploads import Uploads
     from cernvmcontroller.repository import Repository
     from cernvmcontroller.store.tables import MachineRow
@@ -36,6 +38,8 @@ class Workshop:
     consoles: Consoles
     links: AgentLinks
     sessions: Sessions
+    sidecars: Sidecars
+    strangers: Strangers
     poke: Callable[[str], None]
     """Has a machine looked at."""
     knock: Callable[[str, int, Session | None], Awaitable[None]] = knock.knock

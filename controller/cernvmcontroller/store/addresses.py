@@ -5,6 +5,7 @@ A network's addresses are numbered from 0; which IP and MAC address a number mea
 
 from __future__ import annotations
 
+from itertools import count
 from typing import TYPE_CHECKING
 
 from sqlalchemy import delete, func, literal, select
@@ -15,13 +16,20 @@ from cernvmcontroller.store.lookup import one
 from cernvmcontroller.store.tables import AddressRow, NetworkRow
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from sqlalchemy.ext.asyncio import AsyncSession
 
     from cernvmcontroller.store.transaction import Transaction
 
 
-async def claim(tx: Transaction, network_id: str, machine_id: str) -> int:
+async def claim(tx: Transaction, network_id: str, machine_id: str, *, avoid: Collection[int] = ()) -> int:
     """Reserve the lowest free address of a network; the one that the machine has there already is returned.
+
+    Parameters
+    ----------
+    avoid
+        Numbers of addresses that somebody has of whom the database does not know.
 
     Two claims never get the same: writes are serialised, and the primary key would refuse the second.
 
@@ -39,7 +47,7 @@ async def claim(tx: Transaction, network_id: str, machine_id: str) -> int:
         return own.index
     if own is not None:
         raise Conflict(f"The machine has an address in network {own.network_id} already: release it first.")
-    index = await _lowest_free(session, network_id)
+    index = await (_lowest_but(session, network_id, avoid) if avoid else _lowest_free(session, network_id))
     if index >= network.addresses:
         raise NoRoom(
             f"All {network.addresses} addresses of network {network.name} are taken: delete machines."
@@ -61,6 +69,13 @@ async def _lowest_free(session: AsyncSession, network_id: str) -> int:
         .where(taken.network_id == network_id, follower.index.is_(None))
     )
     return int(await session.scalar(gap) or 0)
+
+
+async def _lowest_but(session: AsyncSession, network_id: str, avoid: Collection[int]) -> int:
+    """Return the lowest index that is free and not one of `avoid`."""
+    query = select(AddressRow.index).where(AddressRow.network_id == network_id)
+    taken = {*avoid, *(await session.scalars(query))}
+    return next(index for index in count() if index not in taken)
 
 
 async def release(tx: Transaction, machine_id: str) -> None:

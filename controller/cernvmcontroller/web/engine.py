@@ -27,6 +27,7 @@ if TYPE_CHECKING:
         Health,
         Host,
         Machine,
+        MachineChange,
         MachineCreate,
         Network,
         Operation,
@@ -87,6 +88,9 @@ class Machines(Protocol):
 
     async def delete(self, actor: Actor, machine_id: str) -> Operation:
         """Begin to remove the machine and its disk; the home stays."""
+
+    async def change(self, actor: Actor, machine_id: str, request: MachineChange) -> Machine:
+        """Rename, relabel or hand over; `Conflict` where the server has another machine or home."""
 
     async def put_session(self, actor: Actor, machine_id: str, session: Session) -> Machine:
         """Give the machine's notebook server (again) what it needs."""

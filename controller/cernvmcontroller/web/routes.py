@@ -17,6 +17,7 @@ from cernvmapi.models import (
     Health,
     Host,
     Machine,
+    MachineChange,
     MachineCreate,
     MachineStart,
     Network,
@@ -60,6 +61,11 @@ ROUTES: tuple[Route, ...] = (
     _route(
         "POST /machines/{id}/start", _W, machines.start_machine, Operation, "machines",
         "Start a machine", body=MachineStart, statuses=(202,),
+    ),
+    _route(
+        "PATCH /machines/{id}", _W, machines.change_machine, Machine, "machines",
+        "Rename or relabel a machine; the hub and administrators hand it over, too",
+        body=MachineChange, body_required=True,
     ),
     _route(
         "POST /machines/{id}/shutdown", _W, machines.shutdown_machine, Operation, "machines",

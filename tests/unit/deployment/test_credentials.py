@@ -95,6 +95,12 @@ def test_certificates_are_made_before_the_hub_starts(settings: Settings) -> None
     made = own.certificate.read_bytes()
     certificates.ensure(settings)
     assert own.certificate.read_bytes() == made
+    # A state that gets a domain later: the proxy asks for the controller by its name there.
+    certificates.ensure(dataclasses.replace(settings, subdomain_host="https://hub.example.org"))
+    with_domain = own.certificate.read_bytes()
+    assert with_domain != made
+    certificates.ensure(dataclasses.replace(settings, subdomain_host="https://hub.example.org"))
+    assert own.certificate.read_bytes() == with_domain
     # Killed in the middle of a first start: the last file is half written.
     (settings.certificates / certificates.FINISHED).unlink()
     own.certificate.write_bytes(made[: len(made) // 2])

@@ -9,12 +9,15 @@ import os
 import socket
 import subprocess
 import sys
+import time
 from ipaddress import IPv4Network
 from typing import TYPE_CHECKING
 
 import pytest
 from deployment import clean, component, debian, lock, run, supervision
 from deployment.settings import ROOT, Settings, SettingsError
+
+from cernvmcontroller.statedir import take_lock
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -50,6 +53,43 @@ def test_a_lock_names_its_holder(settings: Settings) -> None:
 def test_a_lock_is_free_when_its_holder_has_ended(settings: Settings) -> None:
     lock.take(lock.of_state(settings)).close()
     lock.take(lock.of_state(settings)).close()
+
+
+def test_what_a_power_loss_left_blocks_nothing(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Locks, process ids that are other processes' by now, and a socket that nobody listens on."""
+    others = f"{os.getppid()}\n"
+    for left in (lock.of_state(settings), lock.of_name(settings), settings.state / "controller.lock"):
+        left.write_text(others)
+    (settings.state / "supervisor.pid").write_text(others)
+    (settings.state / "supervisord.pid").write_text(others)
+    (settings.state / "supervisord.conf").write_text("[superv")
+    settings.log.mkdir()
+    with socket.socket(socket.AF_UNIX) as left_over:
+        left_over.bind(str(settings.supervisor))
+    monkeypatch.setattr(supervision, "PROGRAM", _STANDS_FOR_A_COMPONENT)
+    supervisor = supervision.Supervisor(settings)
+    with lock.take(lock.of_state(settings)), lock.take(lock.of_name(settings)):
+        take_lock(settings.state / "controller.lock").close()
+        supervisor.start()
+        try:
+            deadline = time.monotonic() + 30
+            while not (found := supervisor.components()):
+                assert supervisor.process is not None
+                assert supervisor.process.poll() is None, "the supervisor ended"
+                assert time.monotonic() < deadline, "the supervisor does not answer"
+                time.sleep(0.05)
+            assert set(found) == set(component.COMPONENTS)
+        finally:
+            supervisor.stop()
+    lock.of_name(settings).unlink()
+
+
+_STANDS_FOR_A_COMPONENT = """
+[program:{component}]
+command = sleep 600
+priority = {priority}
+stdout_logfile = {log}/{component}.log
+"""
 
 
 def test_a_lock_of_another_account_is_not_taken_for_a_running_deployment(

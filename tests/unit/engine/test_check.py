@@ -95,6 +95,10 @@ async def address(it):
     await it.drop(AddressRow, ("labhub", 0))
 
 
+async def another_owner(it):
+    await it.row(MachineRow, it.on.id, owner="alicia")
+
+
 async def promise(it):
     await it.row(MachineRow, it.off.id, promised=True)
 
@@ -188,6 +192,7 @@ MENDED = {
     sidecar_alone: "sidecar-without-home",
     unfinished: "upload-unfinished",
     address: "address",
+    another_owner: "domain-tells-another",
     promise: "promise",
     held: "home-held",
     domain_unknown: "domain-without-row",

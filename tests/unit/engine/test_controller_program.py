@@ -188,6 +188,7 @@ async def test_clean_removes_what_is_of_this_hub_and_nothing_else(lab):
     other = xml.replace(machine.uuid, "11111111-2222-4333-8444-555555555555").replace(
         machine.id, "m-otherotherot"
     )
+    other = other.replace("labhub-m-", "otherhub-m-")
     lab.host.define(other.replace(lab.engine.hub_id, "22222222-2222-4333-8444-555555555555"))
     spec = lab.engine.inventory.links["host1"].spec
     identity = lab.engine.hub_id

@@ -70,21 +70,18 @@ async def test_an_administrator_hands_the_old_home_over(lab):
 
 
 async def test_a_home_may_be_handed_to_whoever_has_the_name(lab):
-    lab.disagrees = "a home changes hands in the database; its sidecar follows at the next start"
     home = await left_home(lab, owner_id=FIRST)
     await lab.engine.volumes.change(ADMIN, home, VolumeChange(owner="alice"))
     assert (await lab.create(owner_id=SECOND)).home == home
 
 
 async def test_a_site_may_give_homes_by_name(lab):
-    lab.disagrees = "a home changes hands in the database; its sidecar follows at the next start"
     home = await left_home(lab, owner_id=FIRST)
     assert (await lab.create(owner_id=SECOND, adopt_home=True)).home == home
     assert (await lab.engine.volumes.get(home)).owner_id == SECOND
 
 
 async def test_a_home_from_before_accounts_were_known_goes_to_the_first_of_its_name(lab):
-    lab.disagrees = "a home changes hands in the database; its sidecar follows at the next start"
     home = await left_home(lab)
     assert (await lab.create(owner_id=FIRST)).home == home
     with pytest.raises(ForeignHome):
@@ -92,7 +89,6 @@ async def test_a_home_from_before_accounts_were_known_goes_to_the_first_of_its_n
 
 
 async def test_the_home_follows_a_user_who_was_renamed(lab):
-    lab.disagrees = "a home changes hands in the database; its sidecar follows at the next start"
     home = await left_home(lab, owner_id=FIRST)
     asked = MachineCreate(server_name="", notebook=True, home=True, owner_id=FIRST)
     machine, _ = await lab.engine.machines.create(ADMIN, asked, "alicia")

@@ -6,7 +6,7 @@ import pytest
 from killer import Killer
 from scripted import ALICE, SESSION, Lab
 
-from cernvmapi.models import Power, Status
+from cernvmapi.models import MachineChange, Power, Status, VolumeChange
 
 
 async def nothing(lab):
@@ -62,6 +62,15 @@ async def cancel(lab, machine):
     await lab.until(machine.id, Status.STOPPED)
 
 
+async def rename(lab, machine):
+    await lab.engine.machines.change(ALICE, machine.id, MachineChange(owner="alicia", server_name="new"))
+    await lab.engine.reconciler.quiet()
+
+
+async def hand_over(lab, machine):
+    await lab.engine.volumes.change(ALICE, machine.home, VolumeChange(owner="alicia"))
+
+
 async def volume_delete(lab, machine):
     await lab.engine.volumes.delete(ALICE, machine.home)
 
@@ -74,6 +83,8 @@ VERBS = [
     (running, power_off),
     (running, reboot),
     (running, delete),
+    (running, rename),
+    (home, hand_over),
     (home, volume_delete),
 ]
 

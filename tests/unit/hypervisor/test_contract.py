@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+from dataclasses import replace
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
@@ -12,6 +13,7 @@ from tests.unit.hypervisor.bench import Bench, bench, read_until, tiny_image, un
 
 from cernvmapi.errors import CernVMError, HypervisorFailed, NotFound
 from cernvmapi.models import Power
+from cernvmcontroller.hypervisor import metadata
 from cernvmcontroller.hypervisor.fake import FakeHypervisor
 from cernvmcontroller.hypervisor.interface import MachineMetadata, VolumeRef, WrongState
 
@@ -157,6 +159,25 @@ class TestDomains:
     async def test_its_xml_is_what_was_defined(self, domains: Bench) -> None:
         spec = await domains.defined()
         assert f"<name>{spec.name}</name>" in await domains.hypervisor.domain_xml(spec.uuid)
+
+    @pytest.mark.parametrize("runs", [False, True], ids=["off", "running"])
+    async def test_what_a_domain_tells_is_written_anew_whether_it_runs_or_not(
+        self, domains: Bench, runs: bool
+    ) -> None:
+        spec = await domains.defined()
+        if runs:
+            await domains.hypervisor.start(spec.uuid)
+        before = await domains.hypervisor.domain(spec.uuid)
+        told = replace(spec.metadata, owner="<alicia> & 'co'", server_name="naïve", home=None)
+        await domains.hypervisor.describe(spec.uuid, told)
+        now = await domains.hypervisor.domain(spec.uuid)
+        assert before is not None
+        assert now == replace(before, metadata=told)
+        assert told in [each.metadata for each in await domains.hypervisor.domains()]
+        assert metadata.parse(await domains.hypervisor.domain_xml(spec.uuid)) == told
+        if runs:
+            await domains.hypervisor.destroy(spec.uuid)
+            assert metadata.parse(await domains.hypervisor.domain_xml(spec.uuid)) == told
 
     async def test_events_tell_of_each_change(self, domains: Bench) -> None:
         spec = await domains.defined()

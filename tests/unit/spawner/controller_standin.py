@@ -34,6 +34,7 @@ from cernvmapi.models import (
     API_PREFIX,
     Event,
     Machine,
+    MachineChange,
     MachineCreate,
     Operation,
     OperationStatus,
@@ -343,6 +344,19 @@ class StandIn:
         await self.stop(machine_id)
         self.change(machine_id, status=Status.DELETING, target=Target.DELETED)
         self.gone(machine_id)
+
+    def rename(self, machine_id: str, wish: MachineChange) -> Machine:
+        """Let a machine, with its home, serve another user or server."""
+        fields = {
+            name: getattr(wish, name)
+            for name in ("owner", "server_name", "owner_id")
+            if getattr(wish, name) is not None
+        }
+        home = self.machines[machine_id].home
+        if home is not None:
+            self.volumes[home] = replace(self.volumes[home], **fields)
+        fields.pop("owner_id", None)
+        return self.change(machine_id, **fields)
 
     def gone(self, machine_id: str) -> None:
         machine = self.machines.pop(machine_id)

@@ -22,6 +22,7 @@ from cernvmapi.models import (
     Console,
     Health,
     Machine,
+    MachineChange,
     MachineCreate,
     MachineStart,
     OperationStatus,
@@ -46,6 +47,7 @@ class Handler(web.RequestHandler):
         ("GET", r"/machines", "machines"),
         ("POST", r"/machines", "create"),
         ("GET", r"/machines/([^/]+)", "machine"),
+        ("PATCH", r"/machines/([^/]+)", "change"),
         ("DELETE", r"/machines/([^/]+)", "delete"),
         ("POST", r"/machines/([^/]+)/start", "start"),
         ("POST", r"/machines/([^/]+)/(shutdown|poweroff)", "shutdown"),
@@ -132,6 +134,11 @@ class Handler(web.RequestHandler):
 
     async def do_machine(self, machine_id: str) -> None:
         await self.say(self.named(machine_id))
+
+    async def do_change(self, machine_id: str) -> None:
+        self.named(machine_id)
+        wish = msgspec.json.decode(self.request.body, type=MachineChange)
+        await self.say(self.it.rename(machine_id, wish))
 
     async def do_delete(self, machine_id: str) -> None:
         self.named(machine_id)

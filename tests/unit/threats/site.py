@@ -162,7 +162,7 @@ def _listen(site: Site) -> Listeners:
     if site.hub.internal_ssl:
         own = site.pair(certificates.SERVICE)
         Certipy(store_dir=str(site.hub.folder / "internal-ssl")).create_signed_pair(
-            certificates.SERVICE, "notebooks-ca", alt_names=["IP:127.0.0.1"]
+            certificates.SERVICE, "notebooks-ca", alt_names=certificates.service_names(site.settings)
         )
         client.keyfile, client.certfile, client.client_ca = map(str, (own.key, own.certificate, own.trust))
         context = mutual_context(own.certificate, own.key, own.trust)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import ssl
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 import httpx
 import pytest
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from deployment.certificates import Pair
     from tests.unit.threats.site import Site
 
-pytestmark = pytest.mark.parametrize(
+WITH_TLS = pytest.mark.parametrize(
     "site", [{"internal_ssl": True, "with_proxy": True}], indirect=True, ids=["internal_ssl"]
 )
 
@@ -71,6 +72,7 @@ async def machines(site: Site, tmp_path: Path) -> tuple[Machine, Machine]:
     return alice, bob
 
 
+@WITH_TLS
 async def test_it_gives_no_orders_to_the_proxy(site: Site, machines: tuple[Machine, Machine]) -> None:
     """JupyterHub lets the proxy trust what signs notebooks: it is the proxy's own token that counts."""
     routes = f"https://127.0.0.1:{site.api_port}/api/routes"
@@ -89,6 +91,7 @@ async def test_it_gives_no_orders_to_the_proxy(site: Site, machines: tuple[Machi
         assert known.json()["/user/bob"]["target"] == machines[1].server
 
 
+@WITH_TLS
 async def test_at_the_hub_it_is_nobody_and_its_token_decides(
     site: Site, machines: tuple[Machine, Machine]
 ) -> None:
@@ -106,6 +109,7 @@ async def test_at_the_hub_it_is_nobody_and_its_token_decides(
         assert (await http.get(f"{hub}/user")).json()["name"] == "bob"
 
 
+@WITH_TLS
 async def test_at_the_controllers_door_for_the_proxy_it_is_refused(
     site: Site, machines: tuple[Machine, Machine]
 ) -> None:
@@ -119,6 +123,7 @@ async def test_at_the_controllers_door_for_the_proxy_it_is_refused(
         assert (await http.get(f"{door}/machines")).status_code == 401, "the proxy is nobody by itself"
 
 
+@WITH_TLS
 async def test_at_the_controllers_door_for_machines_it_says_nothing_and_its_token_decides(
     site: Site, machines: tuple[Machine, Machine], tmp_path: Path
 ) -> None:
@@ -132,6 +137,7 @@ async def test_at_the_controllers_door_for_machines_it_says_nothing_and_its_toke
         assert (await http.post(f"{door}/machines/m-bob/poweroff")).status_code == 404
 
 
+@WITH_TLS
 async def test_it_does_not_open_another_machine(machines: tuple[Machine, Machine]) -> None:
     async with machines[0].http(machines[0].token) as http:
         for machine in machines:
@@ -139,6 +145,7 @@ async def test_it_does_not_open_another_machine(machines: tuple[Machine, Machine
                 await http.get(f"{machine.server}/user/{machine.owner}/api/status")
 
 
+@WITH_TLS
 async def test_it_does_not_pass_for_another_machine(site: Site, machines: tuple[Machine, Machine]) -> None:
     """The proxy connects by address: who answers at Bob's with Alice's certificate gets no request of his."""
     alice, bob = machines
@@ -153,3 +160,23 @@ async def test_it_does_not_pass_for_another_machine(site: Site, machines: tuple[
         else:
             with pytest.raises(ssl.SSLCertVerificationError, match="mismatch"):
                 await opening
+
+
+@pytest.mark.parametrize(
+    "site",
+    [{"internal_ssl": True, "with_proxy": True, "subdomains": True}],
+    indirect=True,
+    ids=["subdomains"],
+)
+async def test_the_proxy_reaches_every_host_below_a_domain_with_its_certificate(site: Site) -> None:
+    await site.notebook_token("alice")
+    proxy_url = f"http://127.0.0.1:{site.hub.settings['public_port']}"
+    hub = urlsplit(site.settings.url).netloc
+    async with httpx.AsyncClient(trust_env=False, timeout=20) as http:
+        for host, path in (
+            (hub, "/hub/login"),
+            (urlsplit(site.settings.service_host).netloc, f"{API_PREFIX}/health"),
+            (f"alice.{hub}", "/user/alice/api"),
+        ):
+            answer = await http.get(f"{proxy_url}{path}", headers={"Host": host})
+            assert answer.status_code == 200, (host, answer.text)

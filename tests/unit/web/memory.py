@@ -153,6 +153,15 @@ class Machines:
         self.engine.emit("machine.deleted", f"machine/{machine_id}", row.owner, {})
         return operation
 
+    async def change(self, actor, machine_id, request):
+        fields = {
+            name: getattr(request, name)
+            for name in ("name", "owner", "server_name", "labels", "notes")
+            if getattr(request, name) is not None
+        }
+        self.rows[machine_id] = msgspec.structs.replace(await self.get(machine_id), **fields)
+        return self.rows[machine_id]
+
     async def put_session(self, actor, machine_id, session):
         self.sessions[machine_id] = session
         return await self.get(machine_id)

@@ -92,6 +92,7 @@ async def test_the_life_of_a_machine(call, served):
     assert isinstance(made, Machine)
     assert (made.owner, made.name) == ("alice", "first")
     same = await alice("machines.create", MachineCreate(name="second"))
+    assert (await alice("machines.change", same.id, notes="until June")).notes == "until June"
     assert same.id != made.id
     assert await alice("machines.get", made.id) == made
     listed = await alice("machines.list", status=[Status.STOPPED], sort="name", limit=2)
@@ -160,7 +161,7 @@ async def test_sessions_of_the_hub(call, served):
         await call("alice-write")("machines.put_session", "m-alice", session)
 
 
-async def test_what_a_site_has(call):
+async def test_what_a_site_has(call, served):
     hub = call()
     assert isinstance((await hub("flavors.list"))[0], Flavor)
     assert [row.id for row in await hub("appliances.list")] == ["default", "secret"]
@@ -175,6 +176,9 @@ async def test_what_a_site_has(call):
     assert await hub("volumes.delete", "v-alice") is None
     assert isinstance(await call(None)("health"), Health)
     assert (await hub("health", details=True)).components
+    served.engine.status = "down"
+    assert (await hub("health", details=True)).status == "down", "what is wrong is in it"
+    served.engine.status = "ok"
     assert "cernvm_request_seconds" in await hub("metrics")
     assert (await hub("openapi"))["openapi"] == "3.1.0"
     assert (await hub("audit.list", actor="nobody")).total == 0

@@ -78,6 +78,7 @@ async def test_what_is_refused_is_not_done(served, somebody):
     async with served.http(SOMEBODIES[somebody]) as http:
         for verb in ("start", "shutdown", "poweroff", "reboot"):
             await http.post(f"/machines/m-alice/{verb}", json={})
+        await http.patch("/machines/m-alice", json={"name": "taken", "owner": "bob"})
         await http.delete("/machines/m-alice")
         await http.delete("/volumes/v-alice")
         await http.delete("/operations/o-1")
@@ -106,6 +107,18 @@ async def test_asking_for_another_users_list_is_refused(served):
         assert (await http.get("/machines?owner=alice")).status_code == 200
     async with served.http("carol-admin") as http:
         assert (await http.get("/machines?owner=bob")).json()["total"] == 1
+
+
+async def test_whose_a_machine_is_is_for_the_hub_to_say_and_what_it_is_called_for_its_owner(served):
+    async with served.http("alice-write") as http:
+        for wish in ({"owner": "bob"}, {"server_name": "x"}, {"owner_id": "1"}):
+            assert (await http.patch("/machines/m-alice", json=wish)).status_code == 403
+        answer = await http.patch("/machines/m-alice", json={"name": "Thesis", "notes": "n"})
+        assert (answer.status_code, answer.json()["name"]) == (200, "Thesis")
+        assert (await http.patch("/machines/m-bob", json={"name": "x"})).status_code == 404
+        assert (await http.patch("/machines/m-alice", json={"host": "x"})).status_code == 400
+    async with served.http(HUB_TOKEN) as http:
+        assert (await http.patch("/machines/m-alice", json={"owner": "bob"})).json()["owner"] == "bob"
 
 
 async def test_what_belongs_to_others_looks_like_what_does_not_exist(served):

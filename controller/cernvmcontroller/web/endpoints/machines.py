@@ -145,6 +145,15 @@ async def reboot_machine(exchange: Exchange) -> Reply:
     return _accepted(await exchange.engine.machines.reboot(exchange.actor, machine.id))
 
 
+async def change_machine(exchange: Exchange) -> Machine:
+    """Rename, relabel, hand over."""
+    wish = exchange.body
+    if not exchange.who.admin and (wish.owner, wish.server_name, wish.owner_id) != (None, None, None):
+        raise Forbidden("Only the hub says whose a machine is and which server it serves.")
+    machine = await _mine(exchange)
+    return _shown(exchange, await exchange.engine.machines.change(exchange.actor, machine.id, wish))
+
+
 async def delete_machine(exchange: Exchange) -> Reply:
     """Begin to delete."""
     machine = await _mine(exchange)
