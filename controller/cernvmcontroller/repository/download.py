@@ -142,7 +142,7 @@ class Download:
             notebook=False,
             hardware=Hardware(arch=wanted.arch, firmware=wanted.firmware),
             origin=Origin(
-                url=wanted.url,
+                url=wanted.shown_url,
                 feed=wanted.feed,
                 entry=wanted.entry,
                 sha256=received.checksums["sha256"],

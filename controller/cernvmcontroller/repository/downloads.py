@@ -112,7 +112,7 @@ class Downloads:
         except SourceFailed as error:
             raise refused(error) from None
         subject = f"appliance/{wanted.id}"
-        details = {"url": wanted.url, "unverified": not wanted.verifiable}
+        details = {"url": wanted.shown_url, "unverified": not wanted.verifiable}
         async with self._store.write(actor, ACTION, subject, details=details) as tx:
             for row in await operations.running(tx.session, subject):
                 if wishes.from_details(row.details) == wanted:

@@ -49,6 +49,11 @@ class Wanted(Struct, frozen=True, kw_only=True):
     verifiable: bool
     """Who says the checksum can be believed."""
 
+    @property
+    def shown_url(self) -> str:
+        """The URL for people and records: what follows a question mark may be the right to fetch it."""
+        return self.url.partition("?")[0].partition("#")[0]
+
 
 def of_entry(request: ApplianceCreate, entry: FeedEntryRow, feed: FeedRow) -> Wanted:
     """Return the download of what a feed offers.

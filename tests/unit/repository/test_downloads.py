@@ -161,12 +161,13 @@ async def test_progress_and_speed_are_told(site, image):
 
 async def test_what_is_at_a_url_becomes_an_appliance(site, image):
     content, checksums = image
-    site.server.file("/pear.qcow2", content)
+    site.server.file("/pear.qcow2?token=secret", content)
     more = {"title": "Pear", "sha512": checksums["sha512"], "allow_http": True}
-    done = await site.end_of(await site.ask(url=site.url("/pear.qcow2"), id="pear", **more))
+    done = await site.end_of(await site.ask(url=site.url("/pear.qcow2?token=secret"), id="pear", **more))
     assert done.status is OperationStatus.SUCCEEDED
     pear = await site.repository.appliance("pear")
     assert (pear.origin.verified, pear.origin.feed) == (True, None)
+    assert pear.origin.url == site.url("/pear.qcow2")
 
 
 async def test_a_checksum_beside_the_file_is_not_believed_without_encryption(site, image):

@@ -6,16 +6,19 @@ import ssl
 
 import pytest
 from tests.unit.fetch.server import Server
+from tests.unit.importer import images
 from tests.unit.web.fakehub import HUB_TOKEN
 from tests.unit.web.fuzzing import fuzz
 
 from cernvmapi import AsyncClient
-from cernvmapi.errors import Conflict, Invalid, NotFound, SourceFailed
+from cernvmapi.errors import Conflict, Forbidden, Invalid, NotFound, SourceFailed
 from cernvmapi.models import encode
 from cernvmcontroller.catalogue.catalogue import Catalogue
 from cernvmcontroller.catalogue.feeds import Feeds
 from cernvmcontroller.fetch import Fetcher, Policy
 from cernvmcontroller.machines.operations import Operations
+from cernvmcontroller.repository import Repository
+from cernvmcontroller.repository.downloads import Downloads
 from cernvmcontroller.store import Store
 from cernvmcontroller.web import openapi
 from cernvmcontroller.web.routes import ROUTES
@@ -38,8 +41,11 @@ async def real(engine, served, tmp_path):
     fetcher = Fetcher(Policy.of(["127.0.0.1"]), ssl.create_default_context(), nowhere)
     engine.feeds = Feeds(store, fetcher)
     engine.catalogue = Catalogue(store)
-    engine.operations = Operations(store, {})
+    engine.repository = Repository(store, [], None, tmp_path)
+    engine.downloads = Downloads(store, fetcher, engine.repository)
+    engine.operations = Operations(store, {"appliance": engine.downloads.cancel})
     yield served
+    await engine.downloads.close()
     await engine.feeds.close()
     await store.close()
 
@@ -77,6 +83,30 @@ async def test_an_administrator_adds_a_feed_and_sees_what_it_offers(real):
             await client.feeds.refresh("mine")
 
 
+async def test_an_administrator_downloads_what_a_feed_offers(real, tmp_path):
+    image = images.qcow2(tmp_path / "apple").read_bytes()
+    async with Server().run() as server, AsyncClient(real.url, "carol-admin") as client:
+        server.page("/vm.rss", RSS % b"<item><title>One</title><enclosure url='one.qcow2'/></item>")
+        server.file("/one.qcow2", image)
+        await client.feeds.create(f"http://127.0.0.1:{server.port}/vm.rss", id="mine", allow_http=True)
+        await client.feeds.refresh("mine", wait=True, timeout=30)
+        one, two = await client.catalogue.all(sort="title")
+        with pytest.raises(Invalid, match="unverified"):
+            await client.appliances.download(one.id)
+        await client.appliances.download(one.id, id="one", unverified=True, wait=True, timeout=30)
+        assert not (await client.appliances.get("one")).origin.verified
+        with pytest.raises(Conflict, match="There is an appliance one"):
+            await client.appliances.download(one.id, id="one", unverified=True)
+        server.page("/two.ova", b"", status="404 Not Found")
+        with pytest.raises(SourceFailed, match="status 404"):
+            await client.appliances.download(two.id, unverified=True, wait=True, timeout=30)
+        with pytest.raises(NotFound):
+            await client.appliances.download("e-nothing")
+    async with AsyncClient(real.url, "alice-write") as client:
+        with pytest.raises(Forbidden):
+            await client.appliances.download(one.id, unverified=True)
+
+
 async def test_whatever_is_sent_the_feeds_make_no_mistake(real):
     async with real.http(HUB_TOKEN) as http:
         body = {"id": "f-one", "url": "https://127.0.0.1:1025/", "enabled": False}
@@ -85,7 +115,7 @@ async def test_whatever_is_sent_the_feeds_make_no_mistake(real):
     document["paths"] = {
         path: verbs
         for path, verbs in document["paths"].items()
-        if path.split("/")[1] in {"feeds", "catalogue"}
+        if path.split("/")[1] in {"feeds", "catalogue", "appliances"}
     }
-    assert len(document["paths"]) == 4
+    assert len(document["paths"]) == 6
     assert await asyncio.to_thread(fuzz, real.url, HUB_TOKEN, document) == []
