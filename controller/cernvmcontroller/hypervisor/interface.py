@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from ipaddress import IPv4Address, IPv4Network
     from pathlib import Path
 
+    from cernvmcontroller.hypervisor.statistics import DomainStatistics
+
 AGENT_CHANNEL = "org.cernvmhub.agent.0"
 """The virtio-serial port of our own agent."""
 
@@ -266,7 +268,7 @@ class DomainEvent:
 
 @dataclass(frozen=True)
 class ConnectionEvent:
-    """The connection to the hypervisor came or went; after it came, everything must be looked at again."""
+    """The connection came or went; after it came, everything must be looked at again."""
 
     alive: bool
     reason: str = ""
@@ -397,6 +399,9 @@ class Hypervisor(Protocol):
         `WrongState` while it runs.
         """
         ...
+
+    async def statistics(self) -> list[DomainStatistics]:
+        """Return the counters of all domains that run, from one call."""
 
     # storage
 
