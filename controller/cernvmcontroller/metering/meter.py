@@ -35,7 +35,10 @@ _log = structlog.get_logger(__name__)
 _PATIENCE = 10.0
 """Seconds that a tick lets other writes go first."""
 _BREATH = 0.02
-_SERIES_KEPT = 366 * 86400
+_SET_BACK = 3600 // TICK
+"""Ticks by which the clock may be set back; more, and it was wrong before."""
+_STARTS_KEPT = 366 * 86400
+"""Seconds."""
 
 
 @dataclass(frozen=True)
@@ -77,9 +80,10 @@ class Meter:
     async def run(self) -> None:
         """Sample for ever."""
         while True:
-            await asyncio.sleep(TICK - time.time() % TICK)
+            slot = int(time.time() // TICK) + 1
+            await asyncio.sleep(slot * TICK - time.time())
             try:
-                await self.tick(round(time.time() / TICK))
+                await self.tick(max(slot, int(time.time() // TICK)))
             except StoreUnavailable as error:
                 _log.warning("use of machines not written; the next tick counts it", reason=error.detail)
             except Exception:  # noqa: BLE001 - the next tick may be better
@@ -107,6 +111,13 @@ class Meter:
 
     async def _tick(self, slot: int) -> None:
         before = await self._known()
+        newest = max((each.slot for each in before.values()), default=0)
+        if newest >= slot:
+            if newest - slot > _SET_BACK:
+                await self._begin_anew(slot)
+            else:
+                slot = newest  # this time was measured already: count anew from where it is over
+            before = {}
         links = [link for link in self._inventory.links.values() if link.alive]
         seen = await asyncio.gather(*map(_ask, links))
         async with self._store.read() as session:
@@ -114,10 +125,9 @@ class Meter:
         readings: dict[str, Reading] = {}
         rows: Rows = {}
         for link, statistics in zip(links, seen, strict=True):
-            baseline = before.get(link.id)
-            if statistics is None or (baseline is not None and baseline.slot == slot):
-                continue  # the latter where the clock was set back a little
-            readings[link.id] = read(baseline, statistics, slot)
+            if statistics is None:
+                continue
+            readings[link.id] = read(before.get(link.id), statistics, slot)
             tally.add(rows, readings[link.id], machines, link.id)
             await asyncio.sleep(0)  # a thousand hosts at once would keep requests waiting
         await self._give_way()
@@ -178,9 +188,21 @@ class Meter:
                 if coarse is TIERS[-1]:
                     await usage.forget(tx.session, coarse.table, (now - coarse.kept) // coarse.step)
                     await usage.forget_series(tx.session, now - coarse.kept)
-                    await starts.prune(tx.session, datetime.fromtimestamp(now - _SERIES_KEPT, UTC))
+                    await starts.prune(tx.session, datetime.fromtimestamp(now - _STARTS_KEPT, UTC))
                 await usage.put_mark(tx.session, coarse.mark, end)
             made[coarse.step] = end
+
+    async def _begin_anew(self, slot: int) -> None:
+        """Forget what was measured at times that are yet to come: the clock was wrong then."""
+        now, self._series = slot * TICK, {}
+        _log.warning("the clock was set back; what was measured by it is forgotten")
+        async with self._store.write(Actor.system(), "usage.forget", "usage", audit=False) as tx:
+            for tier in TIERS:
+                await usage.forget_after(tx.session, tier.table, now // tier.step)
+                if tier.step in self._made:
+                    begin = min(self._made[tier.step], now // tier.step * tier.step)
+                    await usage.put_mark(tx.session, tier.mark, begin)
+                    self._made[tier.step] = begin
 
     def _note(self, rows: Rows, readings: Mapping[str, Reading]) -> None:
         """Remember what metrics say."""

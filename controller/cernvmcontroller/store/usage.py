@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import delete, func, insert, literal, select, update
+from sqlalchemy import case, delete, func, insert, literal, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from cernvmcontroller.store.tables import MachineRow, MetaRow
@@ -80,8 +80,11 @@ async def identify(
     if not keys:
         return {}
     statement = _upsert(session, SeriesRow)
+    new = statement.excluded.first
+    earlier = SeriesRow.first > new  # the clock was set back since
     statement = statement.on_conflict_do_update(
-        index_elements=list(_KEY), set_={"seen": statement.excluded.seen}
+        index_elements=list(_KEY),
+        set_={"seen": statement.excluded.seen, "first": case((earlier, new), else_=SeriesRow.first)},
     )
     rows = [{**dict(zip(_KEY, key, strict=True)), "first": first, "seen": now} for key in keys]
     for begin in range(0, len(rows), _AT_ONCE):
@@ -138,6 +141,11 @@ async def make(
 async def forget(session: AsyncSession, table: type[UsageRow], before: int) -> None:
     """Throw away the slots before one."""
     await session.execute(delete(table).where(table.slot < before))
+
+
+async def forget_after(session: AsyncSession, table: type[UsageRow], first: int) -> None:
+    """Throw away the slots from one on."""
+    await session.execute(delete(table).where(table.slot >= first))
 
 
 async def note_seen(session: AsyncSession, first: int, end: int) -> None:

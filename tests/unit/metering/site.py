@@ -67,8 +67,10 @@ class Metered:
         await self.end()
         await self.begin()
 
-    async def machine(self, id_: str, *, host: str = "one", **other: Any) -> FakeDomain:
-        """Make a machine that runs."""
+    async def machine(
+        self, id_: str, *, host: str = "one", adopted: FakeDomain | None = None, **other: Any
+    ) -> FakeDomain:
+        """Make a machine that runs, or has been running."""
         uuid = naming.domain_uuid(HUB, id_)
         async with self.store.read() as session:
             first = await session.get(HostRow, "one") is None
@@ -76,7 +78,7 @@ class Metered:
             await hosts_in(self.store)
         async with self.store.write(Actor.system(), "make", id_, audit=False) as tx:
             tx.session.add(machine(id_, uuid=uuid, host=host, **other))
-        return self.boot(uuid, host)
+        return adopted or self.boot(uuid, host)
 
     async def change(self, id_: str, **values: Any) -> None:
         """Change a machine's row."""
