@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 import httpx
 import msgspec
 
-from cernvmapi import requestid, verbs, wire
+from cernvmapi import requestid, usageverbs, verbs, wire
 from cernvmapi.errors import ControllerUnreachable
 from cernvmapi.models import Event, Health
 from cernvmapi.sse import Position
@@ -72,6 +72,10 @@ class Audit(verbs.AuditVerbs, SyncGroup):
     """Who did what."""
 
 
+class UsageOf(usageverbs.UsageVerbs, SyncGroup):
+    """What machines used."""
+
+
 class AsyncMachines(verbs.MachineVerbs, AsyncGroup):
     """The machines."""
 
@@ -108,6 +112,10 @@ class AsyncAudit(verbs.AuditVerbs, AsyncGroup):
     """Who did what."""
 
 
+class AsyncUsageOf(usageverbs.UsageVerbs, AsyncGroup):
+    """What machines used."""
+
+
 def _retriable(response: httpx.Response) -> bool:
     """Tell a controller that is being restarted from one that says no."""
     return response.status_code in {429, 500, 502, 503, 504}
@@ -136,6 +144,7 @@ class Client:
         self.networks = Networks(self)
         self.pools = Pools(self)
         self.audit = Audit(self)
+        self.usage = UsageOf(self)
 
     def send(self, call: Call[T]) -> T:
         """Make a call and return its result."""
@@ -264,6 +273,7 @@ class AsyncClient:
         self.networks = AsyncNetworks(self)
         self.pools = AsyncPools(self)
         self.audit = AsyncAudit(self)
+        self.usage = AsyncUsageOf(self)
 
     async def send(self, call: Call[T]) -> T:
         """Make a call and return its result."""

@@ -1,6 +1,7 @@
 """What machines used, as it goes over the wire: history in columns, ready to be drawn, and statistics.
 
-Figures are means over the time that was measured: processors in use, MiB held, bytes a second. Totals are sums.
+Figures are means over the time that was measured: processors in use, MiB held, bytes a second. Totals are
+sums.
 """
 
 from __future__ import annotations

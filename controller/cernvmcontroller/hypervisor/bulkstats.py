@@ -25,10 +25,8 @@ _GROUPS = (
     | libvirt.VIR_DOMAIN_STATS_BLOCK
     | libvirt.VIR_DOMAIN_STATS_INTERFACE
 )
-# A domain that is busy (migrated, saved) tells what needs no waiting, and the others are not kept from telling.
-_FLAGS = (
-    libvirt.VIR_CONNECT_GET_ALL_DOMAINS_STATS_ACTIVE | libvirt.VIR_CONNECT_GET_ALL_DOMAINS_STATS_NOWAIT
-)
+# A domain that is busy (migrated, saved) tells what needs no waiting and keeps no other from telling.
+_FLAGS = libvirt.VIR_CONNECT_GET_ALL_DOMAINS_STATS_ACTIVE | libvirt.VIR_CONNECT_GET_ALL_DOMAINS_STATS_NOWAIT
 _KIB_PER_MIB = 1024
 _NS_PER_MS = 1_000_000
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from lxml import etree
 
@@ -31,7 +31,7 @@ class FakeDomain:
     obeys: bool = True
     """Whether the guest shuts down when asked."""
     run: int = 0
-    used: dict[str, int | None] = field(default_factory=dict)
+    used: dict[str, Any] = field(default_factory=dict)
     """What it used since its start, by the fields of `DomainStatistics`; a test says so."""
 
     def state(self) -> DomainState:

@@ -29,6 +29,7 @@ from cernvmcontroller.machines.volumes import Volumes
 from cernvmcontroller.machines.worker import UNDER_WAY, Worker
 from cernvmcontroller.machines.workshop import Workshop
 from cernvmcontroller.measures import Measures, Unmeasured
+from cernvmcontroller.metering import Meter, UsageHistory
 from cernvmcontroller.store import Actor, Store, audit, machines, operations
 from cernvmcontroller.store.tables import MachineRow
 from cernvmcontroller.tasks import end
@@ -132,6 +133,8 @@ class Engine:
         self.operations = Operations(store, self.machines.cancel_start)
         self.volumes = Volumes(store, inventory, hub_id, self._shop.going)
         self.audit = Audit(store)
+        self.meter = Meter(store, inventory, per_machine=settings.metrics_per_machine)
+        self.usage = UsageHistory(store)
         self.census = Census(store, inventory.configured)
         self._uuids: dict[str, str] = {}
         self._rounds = asyncio.Lock()
@@ -166,6 +169,8 @@ class Engine:
             asyncio.create_task(self._prune(), name="prune"),
             asyncio.create_task(self._check(), name="check the store"),
         }
+        if self._settings.metering:
+            self._tasks.add(asyncio.create_task(self.meter.run(), name="meter"))
 
     async def close(self) -> None:
         """End; machines keep running and are found again."""
@@ -190,7 +195,9 @@ class Engine:
 
     async def figures(self) -> Figures:
         """Say how things stand, in numbers."""
-        return await figures.read(self.store, self.inventory, self.reconciler, loop_lag=self._lag.worst)
+        return await figures.read(
+            self.store, self.inventory, self.reconciler, self.meter, loop_lag=self._lag.worst
+        )
 
     async def health(self) -> Health:
         """Say how the controller is: from what is known, asking the database but no host."""

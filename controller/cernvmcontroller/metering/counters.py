@@ -92,9 +92,7 @@ def read(before: Baseline | None, seen: Iterable[DomainStatistics], slot: int) -
     for each in seen:
         earlier = _earlier(before, each)
         # What the host did not say this time, being busy with the domain, it will say next time.
-        counts = tuple(
-            was if now is None else now for now, was in zip(each.counters, earlier, strict=True)
-        )
+        counts = tuple(was if now is None else now for now, was in zip(each.counters, earlier, strict=True))
         domains[each.uuid] = Counters(each.run, counts)  # type: ignore[arg-type]
         if before is not None:
             seconds = (slot - before.slot) * TICK

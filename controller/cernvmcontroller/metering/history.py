@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from sqlalchemy import and_
 
@@ -71,7 +71,9 @@ class Range:
         end = self.end or datetime.now(UTC)
         begin = self.begin or end - default
         if end - begin > _LONGEST:
-            raise Malformed("That is longer than five years, for which history is kept: ask for a shorter range.")
+            raise Malformed(
+                "That is longer than five years, for which history is kept: ask for a shorter range."
+            )
         return begin, end
 
 
@@ -136,10 +138,15 @@ class UsageHistory:
         tallied = statistics.Tallied(by)
         async with self._store.read() as session:
             for segment in _whole(begin, end, await _made(session)):
-                tier = segment.tier
-                rows = await usage.sums(session, tier.table, segment.first, segment.end, chosen, column)
-                for name, *amounts in rows:
-                    tallied.used(name, Amounts(*map(int, amounts)))
+                table, slots = segment.tier.table, usage.Slots(segment.first, segment.end, segment.tier.step)
+                if owner is None:
+                    rows = await usage.sums(session, table, slots, chosen=chosen, by=column)
+                else:
+                    rows = await usage.points(
+                        session, table, slots, resolution=_DAY, chosen=chosen, by=column
+                    )
+                for row in rows:
+                    tallied.used(row.name, _amounts(row))
             first, last = (datetime.fromtimestamp(each, UTC) for each in (begin, end))
             async for some in starts.of(session, first, last, owner):
                 tallied.started(some)
@@ -160,14 +167,14 @@ class UsageHistory:
                     session,
                     each.tier.table,
                     usage.Slots(each.first, each.end, each.tier.step),
-                    points.resolution,
-                    chosen,
-                    by,
+                    resolution=points.resolution,
+                    chosen=chosen,
+                    by=by,
                 )
-                for name, begins, span, *amounts in rows:
-                    column = found.setdefault(name, {})
-                    before, sums = column.get(begins, (0, Amounts()))
-                    column[begins] = before + int(span), sums.plus(Amounts(*map(int, amounts)))
+                for row in rows:
+                    column = found.setdefault(row.name, {})
+                    span, used = column.get(row.begins, (0, Amounts()))
+                    column[row.begins] = span + int(row.span), used.plus(_amounts(row))
         return found
 
 
@@ -197,9 +204,9 @@ class _Points:
         for begins in range(self.begin, self.end, self.resolution):
             span, used = found.get(begins, (0, Amounts()))
             total = total.plus(used)
-            for name, (field, scale) in _RATES.items():
-                value = getattr(used, field) / scale / span if span else None
-                columns[name].append(value if value is None else round(value, _DIGITS))
+            for name, (amount, scale) in _RATES.items():
+                rate = getattr(used, amount) / scale / span if span else None
+                columns[name].append(rate if rate is None else round(rate, _DIGITS))
         return Usage(
             subject=subject,
             start=datetime.fromtimestamp(self.begin, UTC),
@@ -208,6 +215,10 @@ class _Points:
             totals=statistics.totals(total),
             **columns,
         )
+
+
+def _amounts(row: Any) -> Amounts:
+    return Amounts(*(int(getattr(row, name)) for name in Amounts._fields))
 
 
 async def _made(session: AsyncSession) -> dict[int, int]:

@@ -1,9 +1,9 @@
 """Samples what machines use every 30 seconds and keeps it; never in the way of what else is written.
 
-A tick asks each host once and writes once: the amounts, the counters from which the next tick counts, and the
-starts that ended, all or nothing. So a controller that is killed anywhere leaves a tick that is written or one
-that was not, and its successor counts on from there: nothing is counted twice, and nothing is lost before the
-host or the controller is away for longer than `tiers.LATEST` ticks.
+A tick asks each host once and writes once: amounts, the counters from which the next tick counts, and the
+starts that ended, all or nothing. So a controller that is killed anywhere leaves a tick that is written or
+one that was not, and its successor counts on from there: nothing is counted twice, and nothing is lost unless
+the host or the controller is away for longer than `tiers.LATEST` ticks.
 """
 
 from __future__ import annotations
@@ -121,7 +121,7 @@ class Meter:
         links = [link for link in self._inventory.links.values() if link.alive]
         seen = await asyncio.gather(*map(_ask, links))
         async with self._store.read() as session:
-            machines = {uuid: _metered(*other) for uuid, *other in await usage.metered(session)}
+            machines = {uuid: _metered(*rest) for uuid, *rest in await usage.metered(session)}
         readings: dict[str, Reading] = {}
         rows: Rows = {}
         for link, statistics in zip(links, seen, strict=True):
@@ -149,7 +149,7 @@ class Meter:
     async def _give_way(self) -> None:
         """Let the writes that wait go first, for a while."""
         until = time.monotonic() + _PATIENCE
-        while self._store.turn.waiting and time.monotonic() < until:
+        while self._store.turn.waiting and time.monotonic() < until:  # noqa: ASYNC110 - it has no event
             await asyncio.sleep(_BREATH)
 
     async def _write(self, slot: int, rows: Rows, readings: Mapping[str, Reading]) -> None:
@@ -181,7 +181,7 @@ class Meter:
             first, last = begin // coarse.step, end // coarse.step
             async with self._store.write(Actor.system(), "usage.make", "usage", audit=False) as tx:
                 ratio = coarse.step // fine.step
-                await usage.make(tx.session, fine.table, coarse.table, ratio, first, last)
+                await usage.make(tx.session, fine.table, coarse.table, ratio=ratio, first=first, end=last)
                 await usage.forget(tx.session, fine.table, (now - fine.kept) // fine.step)
                 if coarse.step == usage.SEEN_STEP:
                     await usage.note_seen(tx.session, first, last)

@@ -136,8 +136,12 @@ def aligned(begin: int, end: int, resolution: int) -> tuple[int, int]:
     if begin >= end:
         raise Malformed("The range is empty: `from` has to be before `to`.")
     if resolution not in RESOLUTIONS:
-        raise Malformed(f"There is no resolution of {resolution} s; there are {', '.join(map(str, RESOLUTIONS))}.")
+        raise Malformed(
+            f"There is no resolution of {resolution} s; there are {', '.join(map(str, RESOLUTIONS))}."
+        )
     begin, end = begin // resolution * resolution, -(-end // resolution) * resolution
     if (end - begin) // resolution > MOST_POINTS:
-        raise Malformed(f"That is more than {MOST_POINTS} points: ask for a shorter range or a coarser resolution.")
+        raise Malformed(
+            f"That is more than {MOST_POINTS} points: ask for a shorter range or a coarser resolution."
+        )
     return begin, end

@@ -13,12 +13,11 @@ from cernvmcontroller.store.usagetables import StartRow
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
 
-    from sqlalchemy import Row
     from sqlalchemy.ext.asyncio import AsyncSession
 
 _START = "machine.start"
 _LONGEST = timedelta(days=1)
-"""An operation that began longer ago is not looked for: it was told when it ended, or its end was not seen."""
+"""An operation that began longer ago is not looked for."""
 _AT_ONCE = 1000
 
 
@@ -52,7 +51,7 @@ async def ended(session: AsyncSession, now: datetime) -> list[StartRow]:
 
 async def of(
     session: AsyncSession, begin: datetime, end: datetime, owner: str | None
-) -> AsyncIterator[Sequence[Row[Any]]]:
+) -> AsyncIterator[Sequence[Any]]:
     """Yield owner, appliance, outcome and milliseconds of the starts of a time, some at a time."""
     query = select(StartRow.owner, StartRow.appliance, StartRow.outcome, StartRow.waited_ms).where(
         StartRow.created >= begin, StartRow.created < end

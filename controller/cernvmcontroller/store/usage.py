@@ -14,7 +14,7 @@ from cernvmcontroller.store.usagetables import BaselineRow, SeriesRow, UsageHour
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
 
-    from sqlalchemy import ColumnElement, Row, Subquery
+    from sqlalchemy import ColumnElement, Subquery
     from sqlalchemy.ext.asyncio import AsyncSession
     from sqlalchemy.orm import InstrumentedAttribute
 
@@ -38,7 +38,7 @@ def _upsert(session: AsyncSession, table: Any) -> Any:
 # --- what is metered ---
 
 
-async def metered(session: AsyncSession) -> Sequence[Row[Any]]:
+async def metered(session: AsyncSession) -> Sequence[Any]:
     """Return uuid, id, owner, host, appliance and cluster of all machines that are on a host."""
     row = MachineRow
     query = select(row.uuid, row.id, row.owner, row.host, row.appliance, row.cluster)
@@ -118,6 +118,7 @@ async def make(
     session: AsyncSession,
     fine: type[UsageRow],
     coarse: type[UsageRow],
+    *,
     ratio: int,
     first: int,
     end: int,
@@ -190,11 +191,12 @@ async def points(
     session: AsyncSession,
     table: type[UsageRow],
     slots: Slots,
+    *,
     resolution: int,
     chosen: ColumnElement[bool],
     by: InstrumentedAttribute[str],
-) -> Sequence[Row[Any]]:
-    """Return when each point begins, and its span and amounts, by a column of the chosen series.
+) -> Sequence[Any]:
+    """Return `name` (a column of the chosen series), `begins` (of the point), `span` and the amounts.
 
     Parameters
     ----------
@@ -219,7 +221,7 @@ async def points(
         .subquery()
     )
     begins = (each.c.slot * slots.step // resolution * resolution).label("begins")
-    totals = [func.sum(each.c[name]) for name in ("span", *AMOUNTS)]
+    totals = [func.sum(each.c[name]).label(name) for name in ("span", *AMOUNTS)]
     query = select(each.c.name, begins, *totals).group_by(each.c.name, begins)
     return (await session.execute(query)).all()
 
@@ -227,17 +229,20 @@ async def points(
 async def sums(
     session: AsyncSession,
     table: type[UsageRow],
-    first: int,
-    end: int,
+    slots: Slots,
+    *,
     chosen: ColumnElement[bool],
     by: InstrumentedAttribute[str],
-) -> Sequence[Row[Any]]:
-    """Return the amounts of all slots from `first` to before `end`, by a column of the chosen series."""
-    totals = [func.sum(getattr(table, name)) for name in AMOUNTS]
+) -> Sequence[Any]:
+    """Return `name` (a column of the chosen series) and the amounts; it reads what all series used.
+
+    For few series among many, `points` is quicker.
+    """
+    totals = [func.sum(getattr(table, name)).label(name) for name in AMOUNTS]
     query = (
-        select(by, *totals)
+        select(by.label("name"), *totals)
         .select_from(table)
         .join(SeriesRow, SeriesRow.id == table.series)
-        .where(table.slot >= first, table.slot < end, chosen)
+        .where(table.slot >= slots.first, table.slot < slots.end, chosen)
     )
     return (await session.execute(query.group_by(by))).all()

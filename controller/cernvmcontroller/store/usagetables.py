@@ -7,8 +7,7 @@ touches the end of the table only, however many series there are.
 
 from __future__ import annotations
 
-from datetime import datetime
-from typing import ClassVar
+from datetime import datetime  # noqa: TC003 - SQLAlchemy reads the annotations at run time
 
 from sqlalchemy import BigInteger, Index, LargeBinary, String
 from sqlalchemy.orm import Mapped, mapped_column
@@ -68,7 +67,7 @@ class UsageRow(Table):
     """Seconds of the slot in which anything was measured."""
 
     # SQLite keeps such a table in the order of its key, which needs no index beside it then.
-    __table_args__: ClassVar = {"sqlite_with_rowid": False}
+    __table_args__ = {"sqlite_with_rowid": False}  # noqa: RUF012 - SQLAlchemy's own way
 
 
 class UsageTickRow(UsageRow):

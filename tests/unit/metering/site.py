@@ -113,4 +113,3 @@ def use(domain: FakeDomain, **more: int) -> None:
     """Let a machine use something."""
     for name, amount in more.items():
         domain.used[name] = (domain.used.get(name) or 0) + amount
-

@@ -194,7 +194,9 @@ async def test_a_host_that_does_not_answer_keeps_no_other_from_being_counted(sit
     site.hosts.links["two"].hypervisor.hang("statistics")
     await site.tick()
     wanted = site.range(0, 4, resolution=30)
-    assert (await site.history.owner(None, wanted)).cpus == pytest.approx([None, 1 / 30, None, None], abs=1e-4)
+    assert (await site.history.owner(None, wanted)).cpus == pytest.approx(
+        [None, 1 / 30, None, None], abs=1e-4
+    )
     site.hosts.links["two"].hypervisor.release("statistics")
     await site.tick()
     found = await site.history.machine("m-two", None, wanted)
@@ -271,7 +273,9 @@ async def test_what_is_old_is_forgotten_at_its_resolution_and_kept_at_coarser_on
     assert set(found.cpus) == {None}
     found = await site.history.machine("m-one", None, site.range(0, 20, resolution=300))
     assert found.totals.cpu_seconds == 1
-    assert (await site.history.machine("m-one", None, site.range(0, 1, resolution=86400))).totals.cpu_seconds == 1
+    assert (
+        await site.history.machine("m-one", None, site.range(0, 1, resolution=86400))
+    ).totals.cpu_seconds == 1
     assert await rows(site, "usage_days") == 3
     assert await rows(site, "usage_ticks") < 3 * 900
 

@@ -10,6 +10,7 @@ from schemathesis.specs.openapi.definitions import OPENAPI_31
 from tests.unit.web.fakehub import HUB_TOKEN
 from tests.unit.web.fuzzing import THINGS, fuzz
 
+import cernvmapi.usageverbs
 import cernvmapi.verbs
 from cernvmapi import client as clients
 from cernvmapi import models
@@ -106,6 +107,7 @@ GROUPS = {
     "NetworkVerbs": "Networks",
     "PoolVerbs": "Pools",
     "AuditVerbs": "Audit",
+    "UsageVerbs": "UsageOf",
 }
 
 
@@ -122,7 +124,7 @@ class Recorder:
 
 def test_the_client_has_a_verb_for_every_route_and_no_other():
     recorder = Recorder()
-    for name, group in vars(cernvmapi.verbs).items():
+    for name, group in {**vars(cernvmapi.verbs), **vars(cernvmapi.usageverbs)}.items():
         if not name.endswith("Verbs"):
             continue
         made = getattr(clients, GROUPS[name])(recorder)
@@ -132,7 +134,8 @@ def test_the_client_has_a_verb_for_every_route_and_no_other():
             arguments = {"get": ["ID"], "delete": ["ID"], "cancel": ["ID"], "wait": ["ID"], "console": ["ID"],
                          "start": ["ID"], "shutdown": ["ID"], "poweroff": ["ID"], "reboot": ["ID"],
                          "put_session": ["ID", models.Session()],
-                         "change": ["ID"]}.get(attribute, [])  # fmt: skip
+                         "change": ["ID"], "machine": ["ID"], "host": ["ID"], "appliance": ["ID"],
+                         "machines": [["m-1"]]}.get(attribute, [])  # fmt: skip
             with pytest.raises(InterruptedError):
                 getattr(made, attribute)(*arguments)
     own = {("GET", path) for path in ("/events", "/health", "/health/details", "/metrics", "/openapi.json")}
