@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 _DEADLINE = 10.0
 """Seconds; who does not answer by then is asked again at the next tick."""
-_GROUPS = (
+GROUPS = (
     libvirt.VIR_DOMAIN_STATS_STATE
     | libvirt.VIR_DOMAIN_STATS_CPU_TOTAL
     | libvirt.VIR_DOMAIN_STATS_BALLOON
@@ -26,7 +26,7 @@ _GROUPS = (
     | libvirt.VIR_DOMAIN_STATS_INTERFACE
 )
 # A domain that is busy (migrated, saved) tells what needs no waiting and keeps no other from telling.
-_FLAGS = libvirt.VIR_CONNECT_GET_ALL_DOMAINS_STATS_ACTIVE | libvirt.VIR_CONNECT_GET_ALL_DOMAINS_STATS_NOWAIT
+FLAGS = libvirt.VIR_CONNECT_GET_ALL_DOMAINS_STATS_ACTIVE | libvirt.VIR_CONNECT_GET_ALL_DOMAINS_STATS_NOWAIT
 _KIB_PER_MIB = 1024
 _NS_PER_MS = 1_000_000
 
@@ -37,7 +37,7 @@ async def read(connection: Connection) -> list[DomainStatistics]:
     def ask(libvirts: Any) -> list[DomainStatistics]:
         return [
             parse(domain.UUIDString(), domain.ID(), record)
-            for domain, record in libvirts.getAllDomainStats(_GROUPS, _FLAGS)
+            for domain, record in libvirts.getAllDomainStats(GROUPS, FLAGS)
         ]
 
     return await connection.call(ask, deadline=_DEADLINE)
