@@ -59,9 +59,14 @@ class Amounts(NamedTuple):
     network_received: int = 0
     network_sent: int = 0
 
-    def plus(self, other: Amounts) -> Amounts:
+    @classmethod
+    def sum(cls, parts: Iterable[Amounts]) -> Amounts:
         """Return the sum."""
-        return Amounts(*(one + another for one, another in zip(self, other, strict=True)))
+        return cls(*map(sum, zip(*parts, strict=True)))
+
+    def plus(self, other: Amounts) -> Amounts:
+        """Return the sum of two."""
+        return Amounts.sum((self, other))
 
     def parts(self, number: int) -> Iterator[Amounts]:
         """Yield as many equal parts; they are whole numbers and their sum is exactly this."""

@@ -12,7 +12,7 @@ import asyncio
 import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from itertools import pairwise
+from itertools import islice, pairwise
 from typing import TYPE_CHECKING
 
 import structlog
@@ -35,6 +35,7 @@ _log = structlog.get_logger(__name__)
 _PATIENCE = 10.0
 """Seconds that a tick lets other writes go first."""
 _BREATH = 0.02
+_AT_ONCE = 1000
 _SET_BACK = 3600 // TICK
 """Ticks by which the clock may be set back; more, and it was wrong before."""
 _STARTS_KEPT = 366 * 86400
@@ -120,8 +121,10 @@ class Meter:
             before = {}
         links = [link for link in self._inventory.links.values() if link.alive]
         seen = await asyncio.gather(*map(_ask, links))
+        machines: dict[str, Metered] = {}
         async with self._store.read() as session:
-            machines = {uuid: _metered(*rest) for uuid, *rest in await usage.metered(session)}
+            async for some in usage.metered(session):
+                machines |= {uuid: _metered(*rest) for uuid, *rest in some}
         readings: dict[str, Reading] = {}
         rows: Rows = {}
         for link, statistics in zip(links, seen, strict=True):
@@ -162,7 +165,10 @@ class Meter:
             new = wanted - self._series.keys()
             ids = await usage.identify(tx.session, new, now - LATEST * TICK, now)
             ids |= {series: self._series[series] for series in wanted if series in self._series}
-            await usage.add(tx.session, TICKS.table, [_row(*key, ids, each) for key, each in rows.items()])
+            left = iter(rows.items())
+            # Some at a time: whoever waits for the event loop has a turn in between.
+            while some := [_row(*key, ids, parts) for key, parts in islice(left, _AT_ONCE)]:
+                await usage.add(tx.session, TICKS.table, some)
             contents = {host: each.encoded() for host, each in baselines.items()}
             await usage.put_baselines(tx.session, contents)
             tx.session.add_all(ended)
@@ -206,18 +212,17 @@ class Meter:
 
     def _note(self, rows: Rows, readings: Mapping[str, Reading]) -> None:
         """Remember what metrics say."""
-        hosts: dict[str, Amounts] = {}
-        machines: dict[tuple[str, str], Amounts] = {}
-        for (_, series), amounts in rows.items():
-            if series.kind is tally.Kind.HOST:
-                hosts[series.subject] = hosts.get(series.subject, Amounts()).plus(amounts)
-            elif series.kind is tally.Kind.MACHINE and self._per_machine:
-                key = (series.subject, series.host)
-                machines[key] = machines.get(key, Amounts()).plus(amounts)
         seconds = {host: (each.baseline.slot - each.first) * TICK for host, each in readings.items()}
-        self.hosts = {host: _use(self.hosts.get(host), hosts.get(host), seconds[host]) for host in readings}
+        hosts: dict[str, list[Amounts]] = {host: [] for host in readings}
+        machines: dict[tuple[str, str], list[Amounts]] = {}
+        for (_, series), parts in rows.items():
+            if series.kind is tally.Kind.HOST:
+                hosts[series.subject] += parts
+            elif series.kind is tally.Kind.MACHINE and self._per_machine:
+                machines.setdefault((series.subject, series.host), []).extend(parts)
+        self.hosts = {host: _use(self.hosts.get(host), parts, seconds[host]) for host, parts in hosts.items()}
         self.machines = {
-            key: _use(self.machines.get(key), each, seconds[key[1]]) for key, each in machines.items()
+            key: _use(self.machines.get(key), parts, seconds[key[1]]) for key, parts in machines.items()
         }
 
 
@@ -233,10 +238,12 @@ def _metered(id_: str, owner: str | None, host: str, appliance: str, cluster: st
     return tally.Metered(id_, owner or "", host, appliance, cluster or "")
 
 
-def _row(slot: int, series: Series, ids: Mapping[tuple[str, ...], int], used: Amounts) -> dict[str, int]:
-    return {"slot": slot, "series": ids[series], "span": TICK, **used._asdict()}
+def _row(
+    slot: int, series: Series, ids: Mapping[tuple[str, ...], int], parts: list[Amounts]
+) -> dict[str, int]:
+    return {"slot": slot, "series": ids[series], "span": TICK, **Amounts.sum(parts)._asdict()}
 
 
-def _use(before: Use | None, used: Amounts | None, seconds: int) -> Use:
-    used = used or Amounts()
+def _use(before: Use | None, parts: list[Amounts], seconds: int) -> Use:
+    used = Amounts.sum([Amounts(), *parts])
     return Use(used, seconds, used if before is None else before.total.plus(used))

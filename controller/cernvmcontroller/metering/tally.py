@@ -42,8 +42,8 @@ class Series(NamedTuple):
     appliance: str = ""
 
 
-Rows = dict[tuple[int, Series], Amounts]
-"""By slot of a tick and series."""
+Rows = dict[tuple[int, Series], list[Amounts]]
+"""What is to be summed up, by slot of a tick and series."""
 
 
 def series_of(machine: Metered) -> Iterator[Series]:
@@ -75,5 +75,4 @@ def add(rows: Rows, reading: Reading, machines: Mapping[str, Metered], host: str
         parts = list(used.parts(ticks)) if ticks > 1 else [used]
         for series in series_of(machine):
             for slot, part in enumerate(parts, reading.first):
-                known = rows.get((slot, series))
-                rows[slot, series] = part if known is None else known.plus(part)
+                rows.setdefault((slot, series), []).append(part)

@@ -12,7 +12,7 @@ from cernvmcontroller.store.tables import MachineRow, MetaRow
 from cernvmcontroller.store.usagetables import BaselineRow, SeriesRow, UsageHourRow, UsageRow
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping, Sequence
+    from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 
     from sqlalchemy import ColumnElement, Subquery
     from sqlalchemy.ext.asyncio import AsyncSession
@@ -38,11 +38,12 @@ def _upsert(session: AsyncSession, table: Any) -> Any:
 # --- what is metered ---
 
 
-async def metered(session: AsyncSession) -> Sequence[Any]:
-    """Return uuid, id, owner, host, appliance and cluster of all machines that are on a host."""
+async def metered(session: AsyncSession) -> AsyncIterator[Sequence[Any]]:
+    """Yield uuid, id, owner, host, appliance and cluster of the machines that are on a host, some at a time."""
     row = MachineRow
     query = select(row.uuid, row.id, row.owner, row.host, row.appliance, row.cluster)
-    return (await session.execute(query.where(row.host.is_not(None)))).all()
+    async for rows in (await session.stream(query.where(row.host.is_not(None)))).partitions(_AT_ONCE):
+        yield rows
 
 
 async def baselines(session: AsyncSession) -> dict[str, bytes]:
@@ -88,7 +89,7 @@ async def identify(
     )
     rows = [{**dict(zip(_KEY, key, strict=True)), "first": first, "seen": now} for key in keys]
     for begin in range(0, len(rows), _AT_ONCE):
-        await session.execute(statement, rows[begin : begin + _AT_ONCE])
+        await (await session.connection()).execute(statement, rows[begin : begin + _AT_ONCE])
     columns = [SeriesRow.id, *(getattr(SeriesRow, name) for name in _KEY)]
     found = await session.execute(select(*columns).where(SeriesRow.seen >= now))
     return {tuple(key): id_ for id_, *key in found}
@@ -99,8 +100,8 @@ async def add(session: AsyncSession, table: type[UsageRow], rows: Sequence[dict[
     statement = _upsert(session, table)
     sums = {name: getattr(table, name) + statement.excluded[name] for name in AMOUNTS}
     statement = statement.on_conflict_do_update(index_elements=["slot", "series"], set_=sums)
-    for begin in range(0, len(rows), _AT_ONCE):
-        await session.execute(statement, rows[begin : begin + _AT_ONCE])
+    # Not by the session, which would look at each row.
+    await (await session.connection()).execute(statement, rows)
 
 
 async def marks(session: AsyncSession, keys: Collection[str]) -> dict[str, int]:

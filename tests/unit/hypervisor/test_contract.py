@@ -160,9 +160,7 @@ class TestDomains:
             assert off.uuid not in first
             runs.append(first[spec.uuid].run)
             assert runs[-1] == second[spec.uuid].run
-            for before, after in zip(
-                first[spec.uuid].counters, second[spec.uuid].counters, strict=True
-            ):
+            for before, after in zip(first[spec.uuid].counters, second[spec.uuid].counters, strict=True):
                 assert (before or 0) <= (after or 0)
             await domains.hypervisor.destroy(spec.uuid)
             assert spec.uuid not in await counters(domains)

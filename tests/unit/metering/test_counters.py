@@ -79,4 +79,6 @@ def test_parts_add_up_to_the_whole(amounts: list[int], number: int) -> None:
     for part in parts:
         total = total.plus(part)
     assert (len(parts), total) == (number, whole)
-    assert all(max(map(abs, (a - b for a, b in zip(one, two, strict=True)))) <= 1 for one, two in pairwise(parts))
+    assert all(
+        max(map(abs, (a - b for a, b in zip(one, two, strict=True)))) <= 1 for one, two in pairwise(parts)
+    )

@@ -24,7 +24,13 @@ NOW = datetime.now(UTC)
 
 
 async def start(
-    site: Metered, number: int, seconds: float, *, machine: str = "m-one", owner: str = "alice", ok: bool = True
+    site: Metered,
+    number: int,
+    seconds: float,
+    *,
+    machine: str = "m-one",
+    owner: str = "alice",
+    ok: bool = True,
 ) -> None:
     """Let a start end that took so long."""
     id_ = f"o-{machine}-{number}"

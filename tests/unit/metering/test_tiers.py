@@ -7,7 +7,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cernvmapi.errors import Malformed
-from cernvmcontroller.metering.tiers import MOST_POINTS, RESOLUTIONS, TICK, TIERS, aligned, choose, due, segments
+from cernvmcontroller.metering.tiers import (
+    MOST_POINTS,
+    RESOLUTIONS,
+    TICK,
+    TIERS,
+    aligned,
+    choose,
+    due,
+    segments,
+)
 
 DAY = 86400
 NOW = 20_000 * DAY + 12 * 3600 + 1234
@@ -70,7 +79,8 @@ def test_an_hour_of_long_ago_is_told_as_finely_as_it_is_kept() -> None:
 
 
 @pytest.mark.parametrize(
-    ("begin", "end", "resolution"), [(60, 60, 30), (90, 60, 30), (0, 3600, 45), (0, 30 * (MOST_POINTS + 1), 30)]
+    ("begin", "end", "resolution"),
+    [(60, 60, 30), (90, 60, 30), (0, 3600, 45), (0, 30 * (MOST_POINTS + 1), 30)],
 )
 def test_what_is_no_range_is_refused(begin: int, end: int, resolution: int) -> None:
     with pytest.raises(Malformed):
