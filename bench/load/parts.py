@@ -95,8 +95,8 @@ def text_of(name: str, figures: dict[str, Any]) -> str:
             )
         case "metering":
             return (
-                f"a sample of {f['machines']} machines on {f['hosts']} hosts takes p50 {f['tick']:.2f} s (at "
-                f"most {f['slowest']:.2f} s), of which other writes wait {_ms(f['write'])}; the event loop is "
+                f"a sample of {f['machines']} machines on {f['hosts']} hosts takes p50 {f['tick']:.2f} s "
+                f"(at most {f['slowest']:.2f} s), of which other writes wait {_ms(f['write'])}; the event loop is "
                 f"late by {_ms(f['lag'])} at most; libvirt alone needs {_ms(f['bare'])}, that is "
                 f"{f['ratio']:.1f} times less; an hour of one machine: p95 {_ms(f['chart'])}, of fifty: "
                 f"{_ms(f['charts'])}"

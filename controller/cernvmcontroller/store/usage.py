@@ -39,7 +39,7 @@ def _upsert(session: AsyncSession, table: Any) -> Any:
 
 
 async def metered(session: AsyncSession) -> AsyncIterator[Sequence[Any]]:
-    """Yield uuid, id, owner, host, appliance and cluster of the machines that are on a host, some at a time."""
+    """Yield uuid, id, owner, host, appliance and cluster of the machines on hosts, some at a time."""
     row = MachineRow
     query = select(row.uuid, row.id, row.owner, row.host, row.appliance, row.cluster)
     async for rows in (await session.stream(query.where(row.host.is_not(None)))).partitions(_AT_ONCE):

@@ -21,7 +21,7 @@ SLOTS = 20
 
 
 async def test_a_year_of_1000_machines_takes_less_than_2_gb(site: Metered) -> None:
-    """Some slots of 1,000 busy machines are written in each tier: rows are of one size, so the rest follows."""
+    """Some slots of 1,000 busy machines are written in each tier; rows are of one size: the rest follows."""
     random, total = Random(1), 0.0
     for tier in TIERS:
         before, first = await _size(site), 1_772_000_000 // tier.step
@@ -41,7 +41,7 @@ async def test_a_year_of_1000_machines_takes_less_than_2_gb(site: Metered) -> No
 
 
 def _busy(random: Random, seconds: int) -> Amounts:
-    """Return what a machine with eight busy vCPUs and devices uses, so that numbers are as long as they get."""
+    """Return what a machine with eight busy vCPUs and devices uses: numbers as long as they get."""
     bytes_ = [random.randrange(seconds * 10**8) for _ in range(4)]
     return Amounts(seconds, random.randrange(seconds * 8000), seconds * random.randrange(65536), *bytes_)
 
