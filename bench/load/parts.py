@@ -95,11 +95,12 @@ def text_of(name: str, figures: dict[str, Any]) -> str:
             )
         case "metering":
             return (
-                f"a sample of {f['machines']} machines on {f['hosts']} hosts takes p50 {f['tick']:.2f} s "
-                f"(at most {f['slowest']:.2f} s), of which other writes wait {_ms(f['write'])}; the event loop is "
+                f"a sample of {f['machines']} machines on {f['hosts']} hosts takes p50 "
+                f"{f['tick']:.2f} s (at most {f['slowest']:.2f} s), of which other writes wait "
+                f"{_ms(f['write'])}; the event loop is "
                 f"late by {_ms(f['lag'])} at most; libvirt alone needs {_ms(f['bare'])}, that is "
-                f"{f['ratio']:.1f} times less; an hour of one machine: p95 {_ms(f['chart'])}, of fifty: "
-                f"{_ms(f['charts'])}"
+                f"{f['ratio']:.1f} times less; an hour of one machine: p95 {_ms(f['chart'])}, "
+                f"of fifty: {_ms(f['charts'])}"
             )
         case _:
             return (

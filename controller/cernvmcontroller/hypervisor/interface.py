@@ -183,8 +183,7 @@ class FilterSpec:
     host_ports
         TCP ports on the gateway that machines may reach: the hub's and the controller's.
     blocked
-        Other addresses or networks (``192.0.2.1``, ``192.0.2.0/24``) that machines must not reach: the host's
-        own on its other interfaces.
+        Other addresses and networks (``192.0.2.0/24``) out of reach: the host's own on other interfaces.
     subnet
         The machines' network (``10.80.0.0/20``): apart from the gateway nothing in it may be reached, also
         not by way of the gateway. Isolated bridge ports alone leave that way open.

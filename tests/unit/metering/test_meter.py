@@ -38,6 +38,34 @@ async def test_what_machines_use_is_told_for_machine_host_appliance_and_user(sit
     assert (await site.history.owner(None, wanted)).cpus == [1.5]
 
 
+async def test_many_machines_are_told_in_one_answer_and_only_ones_own(site: Metered) -> None:
+    one = await site.machine("m-one", owner="alice")
+    await site.machine("m-two", owner="bob")
+    await site.tick()
+    use(one, cpu_ms=30_000)
+    await site.tick()
+    wanted = site.range(1, 2, resolution=30)
+    ids = ["m-two", "m-none", "m-one"]
+    found = await site.history.machines(ids, None, wanted)
+    assert [(each.subject, each.cpus) for each in found] == [
+        ("machine/m-two", [0]),
+        ("machine/m-none", [None]),
+        ("machine/m-one", [1]),
+    ]
+    found = await site.history.machines(ids, "alice", wanted)
+    assert [each.cpus for each in found] == [[None], [None], [1]]
+
+
+async def test_a_cluster_is_the_sum_of_its_machines(site: Metered) -> None:
+    one = await site.machine("m-one", cluster="physics")
+    await site.machine("m-two")
+    await site.tick()
+    use(one, cpu_ms=30_000)
+    await site.tick()
+    found = await site.history.cluster("physics", site.range(1, 2, resolution=30))
+    assert (found.cpus, found.machines) == ([1], [1])
+
+
 async def test_a_host_is_asked_once_however_many_machines_it_has(site: Metered) -> None:
     for number in range(20):
         await site.machine(f"m-{number}")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -26,7 +28,7 @@ FIVE, HOUR, WHOLE_DAY = TIERS[1:]
 def made_at(now: int) -> dict[int, int]:
     """Return up to when each tier is made at some time."""
     made: dict[int, int] = {}
-    for fine, coarse in zip(TIERS, TIERS[1:], strict=False):
+    for fine, coarse in pairwise(TIERS):
         made[coarse.step] = due(fine, coarse, made, now)
     return made
 
