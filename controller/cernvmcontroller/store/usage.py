@@ -206,19 +206,17 @@ async def points(
     chosen
         A condition on `SeriesRow`.
     """
-    wanted = slots.rows()
-    lives = (SeriesRow.first <= (wanted.c.slot + 1) * slots.step) & (
-        SeriesRow.seen + _SEEN_LATE >= wanted.c.slot * slots.step
-    )
+    slot = slots.rows().c.slot
+    lives = (SeriesRow.first <= (slot + 1) * slots.step) & (SeriesRow.seen + _SEEN_LATE >= slot * slots.step)
+    # The keys come first and are looked up: SQLite would rather read all series of each slot.
+    keys = select(by.label("name"), slot, SeriesRow.id).select_from(SeriesRow).join(slot.table, lives)
+    key = keys.where(chosen).cte("keys").prefix_with("MATERIALIZED").c
     sums = [func.sum(getattr(table, name)).label(name) for name in AMOUNTS]
     # Of several machines, each counts for the amounts, but a moment only once for the time.
     each = (
-        select(by.label("name"), table.slot, func.max(table.span).label("span"), *sums)
-        .select_from(SeriesRow)
-        .join(wanted, lives)
-        .join(table, (table.slot == wanted.c.slot) & (table.series == SeriesRow.id))
-        .where(chosen)
-        .group_by(by, table.slot)
+        select(key.name, table.slot, func.max(table.span).label("span"), *sums)
+        .join(table, (table.slot == key.slot) & (table.series == key.id))
+        .group_by(key.name, table.slot)
         .subquery()
     )
     begins = (each.c.slot * slots.step // resolution * resolution).label("begins")
