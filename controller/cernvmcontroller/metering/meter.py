@@ -230,7 +230,7 @@ async def _ask(link: HostLink) -> list[DomainStatistics] | None:
     try:
         return await link.hypervisor.statistics()
     except CernVMError as error:
-        _log.info("host did not say what its machines use", host=link.id, reason=error.detail)
+        _log.debug("host did not say what its machines use", host=link.id, reason=error.detail)
         return None
 
 
