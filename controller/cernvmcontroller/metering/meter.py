@@ -47,8 +47,9 @@ class Use:
     """What one host, or one machine, used at the last tick, and since this controller runs."""
 
     last: Amounts
-    """At the last tick; `Amounts.running` of it is `seconds` a machine."""
+    """At the last tick."""
     seconds: int
+    """How long that was; 0 where it is not known."""
     total: Amounts
 
 
@@ -201,7 +202,7 @@ class Meter:
     async def _begin_anew(self, slot: int) -> None:
         """Forget what was measured at times that are yet to come: the clock was wrong then."""
         now, self._series = slot * TICK, {}
-        _log.warning("the clock was set back; what was measured by it is forgotten")
+        _log.warning("the clock was wrong: what was measured at times that are yet to come is forgotten")
         async with self._store.write(Actor.system(), "usage.forget", "usage", audit=False) as tx:
             for tier in TIERS:
                 await usage.forget_after(tx.session, tier.table, now // tier.step)
@@ -220,7 +221,10 @@ class Meter:
                 hosts[series.subject] += parts
             elif series.kind is tally.Kind.MACHINE and self._per_machine:
                 machines.setdefault((series.subject, series.host), []).extend(parts)
-        self.hosts = {host: _use(self.hosts.get(host), parts, seconds[host]) for host, parts in hosts.items()}
+        # A host that did not answer keeps its totals: it is no counter that began anew.
+        self.hosts = {host: Use(Amounts(), 0, use.total) for host, use in self.hosts.items()} | {
+            host: _use(self.hosts.get(host), parts, seconds[host]) for host, parts in hosts.items()
+        }
         self.machines = {
             key: _use(self.machines.get(key), parts, seconds[key[1]]) for key, parts in machines.items()
         }

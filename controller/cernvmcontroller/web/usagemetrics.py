@@ -40,7 +40,8 @@ def _family(name: str, labels: Sequence[str], whose: str, found: Mapping[Any, Us
         labels=labels,
     )
     for key, use in found.items():
-        memory.add_metric(key, use.last.memory * _MIB / use.seconds if use.seconds else 0)
+        if use.seconds:
+            memory.add_metric(key, use.last.memory * _MIB / use.seconds)
     yield memory
     for counter, text, amount, scale in _TOTALS:
         family = CounterMetricFamily(f"cernvm_{name}_{counter}", text.format(whose=whose), labels=labels)

@@ -141,6 +141,11 @@ async def test_what_machines_use_is_counted_by_host_and_by_machine_on_request(tm
     assert found.get(of_machine) == (4 if per_machine else None)
     assert (machine.id in str(found)) is per_machine
     assert "alice" not in str(found)
+    lab.hypervisor.fail_next("statistics")
+    await lab.engine.meter.tick(1003)
+    found = await samples(lab)
+    assert found["cernvm_host_use_cpu_seconds_total", "host1"] == 4, "no counter goes back"
+    assert ("cernvm_host_use_memory_bytes", "host1") not in found
     await lab.end()
 
 
