@@ -86,12 +86,12 @@ async def measure(folder: Path, database_url: str | None) -> dict[str, Any]:
             if number == 2:  # noqa: PLR2004 - the first ones make the series
                 watching = asyncio.create_task(lag.run())
             held.seconds.clear()
-            began = time.perf_counter()
+            began, busy = time.perf_counter(), time.process_time()
             await meter.tick(slot + number)
-            times.append((time.perf_counter() - began, max(held.seconds)))
+            times.append((time.perf_counter() - began, max(held.seconds), time.process_time() - busy))
         worst = lag.worst
         # Some make slots of coarser tiers too.
-        took, writing = ([each[part] for each in times[2:]] for part in (0, 1))
+        took, writing, computing = ([each[part] for each in times[2:]] for part in range(3))
         asked = await _asked(UsageHistory(store), [known.id for known in site.known[:50]])
     finally:
         if watching is not None:
@@ -106,6 +106,7 @@ async def measure(folder: Path, database_url: str | None) -> dict[str, Any]:
         "tick": percentile(took, 0.5),
         "slowest": max(took),
         "write": percentile(writing, 0.5),
+        "cpu": percentile(computing, 0.5),
         "lag": worst,
         "bare": bare,
         "ratio": percentile(took, 0.5) / bare,

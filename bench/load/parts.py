@@ -95,12 +95,11 @@ def text_of(name: str, figures: dict[str, Any]) -> str:
             )
         case "metering":
             return (
-                f"a sample of {f['machines']} machines on {f['hosts']} hosts takes p50 "
-                f"{f['tick']:.2f} s (at most {f['slowest']:.2f} s), of which other writes wait "
-                f"{_ms(f['write'])}; the event loop is "
-                f"late by {_ms(f['lag'])} at most; libvirt alone needs {_ms(f['bare'])}, that is "
-                f"{f['ratio']:.1f} times less; an hour of one machine: p95 {_ms(f['chart'])}, "
-                f"of fifty: {_ms(f['charts'])}"
+                f"a sample of {f['machines']} machines on {f['hosts']} hosts takes p50 {f['tick']:.2f} s, "
+                f"at most {f['slowest']:.2f} s, and {f['cpu']:.2f} s of CPU; other writes wait "
+                f"{_ms(f['write'])}; the event loop is late by {_ms(f['lag'])} at most; libvirt alone "
+                f"needs {_ms(f['bare'])}, that is {f['ratio']:.1f} times less; an hour of one machine: "
+                f"p95 {_ms(f['chart'])}, of fifty: {_ms(f['charts'])}"
             )
         case _:
             return (

@@ -36,6 +36,8 @@ _PATIENCE = 10.0
 """Seconds that a tick lets other writes go first."""
 _BREATH = 0.02
 _AT_ONCE = 1000
+_HOSTS_AT_ONCE = 16
+"""Their answers are read in threads: the event loop waits for its turn among as many."""
 _SET_BACK = 3600 // TICK
 """Ticks by which the clock may be set back; more, and it was wrong before."""
 _STARTS_KEPT = 366 * 86400
@@ -121,11 +123,12 @@ class Meter:
                 slot = newest  # this time was measured already: count anew from where it is over
             before = {}
         links = [link for link in self._inventory.links.values() if link.alive]
-        seen = await asyncio.gather(*map(_ask, links))
+        some = asyncio.Semaphore(_HOSTS_AT_ONCE)
+        seen = await asyncio.gather(*(_ask(link, some) for link in links))
         machines: dict[str, Metered] = {}
         async with self._store.read() as session:
-            async for some in usage.metered(session):
-                machines |= {uuid: _metered(*rest) for uuid, *rest in some}
+            async for found in usage.metered(session):
+                machines |= {uuid: _metered(*rest) for uuid, *rest in found}
         readings: dict[str, Reading] = {}
         rows: Rows = {}
         for link, statistics in zip(links, seen, strict=True):
@@ -230,9 +233,10 @@ class Meter:
         }
 
 
-async def _ask(link: HostLink) -> list[DomainStatistics] | None:
+async def _ask(link: HostLink, some: asyncio.Semaphore) -> list[DomainStatistics] | None:
     try:
-        return await link.hypervisor.statistics()
+        async with some:
+            return await link.hypervisor.statistics()
     except CernVMError as error:
         _log.debug("host did not say what its machines use", host=link.id, reason=error.detail)
         return None
