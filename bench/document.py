@@ -37,6 +37,7 @@ TITLES = {
     "lists": "Lists and memory",
     "burst": "Everybody at once",
     "stream": "Listeners",
+    "metering": "What machines use",
     "soak": "Over time",
 }
 
@@ -44,6 +45,8 @@ COMMENTS = {
     "attach": "The hub asks for pages of 500 machines, then follows one event stream; a poll is a look-up.",
     "burst": "There is room for exactly as many machines as start; the others are told so. Each start is "
     "about a dozen transactions, one after the other, so that it can be gone on with after any of them.",
+    "metering": "Every 30 seconds each host is asked once and all is written in one transaction; some "
+    "samples also make the history of longer ago coarser.",
     "soak": "The first third does not count, for caches fill.",
 }
 

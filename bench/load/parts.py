@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from tests.fixtures.postgres import PostgreSQL
 
-from bench.load import attach, burst, lists, soak, stream
+from bench.load import attach, burst, lists, metering, soak, stream
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -20,6 +20,7 @@ PARTS = {
     "lists": lists.measure,
     "burst": burst.measure,
     "stream": stream.measure,
+    "metering": metering.measure,
 }
 SOAK = "soak"
 NAMES = (*PARTS, SOAK)
@@ -91,6 +92,14 @@ def text_of(name: str, figures: dict[str, Any]) -> str:
                 f"{f['events']} events to {f['listeners']} listeners: the last one has it after "
                 f"p50 {_ms(f['p50'])}, p95 {_ms(f['p95'])}; {f['kib_per_listener']:.0f} KiB a listener, "
                 "nothing lost"
+            )
+        case "metering":
+            return (
+                f"a sample of {f['machines']} machines on {f['hosts']} hosts takes p50 {f['tick']:.2f} s, "
+                f"at most {f['slowest']:.2f} s, and {f['cpu']:.2f} s of CPU; other writes wait "
+                f"{_ms(f['write'])}; the event loop is late by {_ms(f['lag'])} at most; libvirt alone "
+                f"needs {_ms(f['bare'])}, that is {f['ratio']:.1f} times less; an hour of one machine: "
+                f"p95 {_ms(f['chart'])}, of fifty: {_ms(f['charts'])}"
             )
         case _:
             return (

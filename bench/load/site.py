@@ -94,8 +94,8 @@ class Site:
         self.config = self.folder / "controller_config.py"
         self.names = [f"host{number + 1}" for number in range(self.hosts)]
         self.url = self.database_url or f"sqlite+aiosqlite:///{self.folder / 'controller.sqlite'}"
-        self._network = NetworkSpec(HUB_NAME, f"{HUB_NAME}-br", SUBNET, hosts=4000)
         running = self.machines if self.running is None else self.running
+        self._network = NetworkSpec(HUB_NAME, f"{HUB_NAME}-br", SUBNET, hosts=max(4000, running))
         self.known = [self._known(number, running=number < running) for number in range(self.machines)]
 
     def _known(self, number: int, *, running: bool) -> Known:
@@ -136,6 +136,7 @@ class Site:
             "vcpu_overcommit": 1.0,
             "reserved_memory_mib": 0,
             "reach_timeout": 0,  # the machines of libvirt's test driver have no servers
+            "metering": False,  # a part of its own measures that
             "controller_log_level": "WARNING",
             **options,
         }
@@ -194,7 +195,7 @@ class Site:
                     name=HUB_NAME,
                     cidr=str(SUBNET),
                     gateway=str(self._network.gateway),
-                    addresses=4000,
+                    addresses=self._network.hosts,
                 )
                 await inventory.put_network(tx, network, self.names)
             for begin in range(0, len(self.known), _ROWS):

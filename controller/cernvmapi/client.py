@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 import httpx
 import msgspec
 
-from cernvmapi import requestid, verbs, wire
+from cernvmapi import requestid, usageverbs, verbs, wire
 from cernvmapi.errors import ControllerUnreachable
 from cernvmapi.models import Event, Health
 from cernvmapi.sse import Position
@@ -82,6 +82,10 @@ class Audit(verbs.AuditVerbs, SyncGroup):
     """Who did what."""
 
 
+class UsageOf(usageverbs.UsageVerbs, SyncGroup):
+    """What machines used."""
+
+
 class AsyncMachines(verbs.MachineVerbs, AsyncGroup):
     """The machines."""
 
@@ -126,6 +130,10 @@ class AsyncAudit(verbs.AuditVerbs, AsyncGroup):
     """Who did what."""
 
 
+class AsyncUsageOf(usageverbs.UsageVerbs, AsyncGroup):
+    """What machines used."""
+
+
 def _retriable(response: httpx.Response) -> bool:
     """Tell a controller that is being restarted from one that says no."""
     return response.status_code in {429, 500, 502, 503, 504}
@@ -156,6 +164,7 @@ class Client:
         self.feeds = Feeds(self)
         self.catalogue = Catalogue(self)
         self.audit = Audit(self)
+        self.usage = UsageOf(self)
 
     def send(self, call: Call[T]) -> T:
         """Make a call and return its result."""
@@ -286,6 +295,7 @@ class AsyncClient:
         self.feeds = AsyncFeeds(self)
         self.catalogue = AsyncCatalogue(self)
         self.audit = AsyncAudit(self)
+        self.usage = AsyncUsageOf(self)
 
     async def send(self, call: Call[T]) -> T:
         """Make a call and return its result."""

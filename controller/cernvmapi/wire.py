@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import ssl
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
@@ -91,6 +92,8 @@ def _text(value: Any) -> str | None:
         return value if value is None else str(value)
     if isinstance(value, bool):
         return str(value).lower()
+    if isinstance(value, datetime):
+        return value.astimezone(UTC).isoformat()  # without a zone it is this machine's local time
     if isinstance(value, list | tuple | set | frozenset):
         return ",".join(map(str, value)) or None
     return str(value)

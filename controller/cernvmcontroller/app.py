@@ -252,6 +252,18 @@ class CernVMController(Application):
         "the appliance is not offered any more.",
     ).tag(config=True)
 
+    # --- use ---
+
+    metering = Bool(
+        default_value=True,
+        help="Sample every 30 seconds what machines use, and keep it. Without it there is no history of use.",
+    ).tag(config=True)
+    metrics_per_machine = Bool(
+        default_value=False,
+        help="Serve what each machine uses to Prometheus too: six series a machine. Machines come and go, so "
+        "that Prometheus has to be made for many series.",
+    ).tag(config=True)
+
     # --- logs ---
 
     controller_log_level = Enum(
@@ -468,6 +480,8 @@ class CernVMController(Application):
             shutdown_timeout=self.shutdown_timeout,
             poll_interval=self.poll_interval,
             keep_unused=self.keep_unused_bases,
+            metering=self.metering,
+            metrics_per_machine=self.metrics_per_machine,
             home_mib=self.home_mib,
             overcommit=Overcommit(self.vcpu_overcommit, self.memory_overcommit),
             reserved_memory_mib=self.reserved_memory_mib,

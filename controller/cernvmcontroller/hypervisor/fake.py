@@ -40,6 +40,8 @@ from cernvmcontroller.hypervisor.interface import (
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from cernvmcontroller.hypervisor.statistics import DomainStatistics
+
 OnChannel = Callable[[str, str, ByteStream], Awaitable[None]]
 """Plays the guest's end of a channel: called with the domain's UUID, the channel's name and a stream."""
 
@@ -185,7 +187,7 @@ class FakeHypervisor(FaultyCalls):
         if domain.power is Power.PAUSED:
             raise WrongState("Requested operation is not valid: domain is already running")
         self.host.check_startable(domain)
-        domain.power, domain.reason = Power.ON, "booted"
+        self.host.boot(domain)
         self._emit(DomainEvent(uuid, DomainEventKind.STARTED))
 
     @verb
@@ -233,6 +235,11 @@ class FakeHypervisor(FaultyCalls):
         del self.host.domains[uuid]
         self._emit(DomainEvent(uuid, DomainEventKind.UNDEFINED))
 
+    @verb
+    async def statistics(self) -> list[DomainStatistics]:
+        """Return the counters of what runs."""
+        return [each.statistics() for each in self.host.domains.values() if each.power is not Power.OFF]
+
     # --- storage ---
 
     @verb
@@ -255,7 +262,7 @@ class FakeHypervisor(FaultyCalls):
     @verb
     async def volumes(self, pool: str) -> list[VolumeState]:
         """Return the finished volumes."""
-        return [_state(volume) for volume in self.host.pool(pool).volumes.values() if volume.complete]
+        return [volume.state() for volume in self.host.pool(pool).volumes.values() if volume.complete]
 
     @verb
     async def unfinished(self, pool: str) -> list[str]:
@@ -266,7 +273,7 @@ class FakeHypervisor(FaultyCalls):
     async def volume(self, pool: str, name: str) -> VolumeState | None:
         """Return one finished volume, or None."""
         found = self.host.pool(pool).volumes.get(name)
-        return _state(found) if found is not None and found.complete else None
+        return found.state() if found is not None and found.complete else None
 
     @verb
     async def create_volume(
@@ -282,12 +289,12 @@ class FakeHypervisor(FaultyCalls):
         """Create an empty volume or an overlay."""
         store = self.host.pool(pool)
         if name not in store.volumes:
-            if backing is not None and backing.path not in _paths(self.host.pools.values()):
+            if backing is not None and backing.path not in self.host.files():
                 raise HypervisorFailed(f"Cannot access backing store '{backing.path}'")
             store.volumes[name] = FakeVolume(
                 name, f"{store.path}/{name}", capacity, 196_608, backing=backing.path if backing else None
             )
-        return _state(store.volumes[name])
+        return store.volumes[name].state()
 
     @verb
     async def upload_volume(
@@ -303,7 +310,7 @@ class FakeHypervisor(FaultyCalls):
         store = self.host.pool(pool)
         known = store.volumes.get(name)
         if known is not None and known.complete:
-            return _state(known)
+            return known.state()
         if isinstance(source, Path):
             with source.open("rb") as file:
                 data = file.read(_KEPT)
@@ -321,7 +328,7 @@ class FakeHypervisor(FaultyCalls):
             if progress is not None:
                 progress(done)
         volume.complete = True
-        return _state(volume)
+        return volume.state()
 
     @verb
     async def read_volume(self, pool: str, name: str, limit: int) -> bytes:
@@ -428,11 +435,3 @@ class FakeHypervisor(FaultyCalls):
         loop = asyncio.get_running_loop()
         for callback in list(self._subscribers):
             loop.call_soon(callback, event)
-
-
-def _state(volume: FakeVolume) -> VolumeState:
-    return VolumeState(volume.name, volume.capacity, volume.allocation, volume.path, volume.backing)
-
-
-def _paths(pools: Iterable[FakePool]) -> set[str]:
-    return {volume.path for pool in pools for volume in pool.volumes.values()}

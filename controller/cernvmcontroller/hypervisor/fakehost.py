@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from lxml import etree
 
 from cernvmapi.errors import HypervisorFailed, NotFound
 from cernvmapi.models import Power
 from cernvmcontroller.hypervisor import metadata
-from cernvmcontroller.hypervisor.interface import DomainState, HostCapabilities
+from cernvmcontroller.hypervisor.interface import DomainState, HostCapabilities, VolumeState
+from cernvmcontroller.hypervisor.statistics import DomainStatistics
 
 if TYPE_CHECKING:
     from cernvmcontroller.hypervisor.interface import FilterSpec, MachineMetadata, NetworkSpec
@@ -42,6 +43,9 @@ class FakeDomain:
     reason: str = "unknown"
     obeys: bool = True
     """Whether the guest shuts down when asked."""
+    run: int = 0
+    used: dict[str, Any] = field(default_factory=dict)
+    """What it used since its start, by the fields of `DomainStatistics`; a test says so."""
 
     def state(self) -> DomainState:
         """Return it as the interface shows it."""
@@ -57,6 +61,11 @@ class FakeDomain:
             place.remove(old)
         place.append(metadata.element(told))
         self.xml = etree.tostring(root, encoding="unicode")
+
+    def statistics(self) -> DomainStatistics:
+        """Return its counters; those that no test set stand still."""
+        counters = {"cpu_ms": 0, "disk_read": 0, "disk_written": 0, "network_received": 0, "network_sent": 0}
+        return DomainStatistics(self.uuid, self.run, **{"memory_mib": 128, **counters, **self.used})
 
     def sources(self) -> dict[str, list[str]]:
         """Return what its XML refers to: files, networks and filters."""
@@ -79,6 +88,10 @@ class FakeVolume:
     data: bytes = b""
     backing: str | None = None
     complete: bool = True
+
+    def state(self) -> VolumeState:
+        """Return it as the interface shows it."""
+        return VolumeState(self.name, self.capacity, self.allocation, self.path, self.backing)
 
 
 @dataclass
@@ -106,6 +119,8 @@ class FakeHost:
     filters: dict[str, FilterSpec] = field(default_factory=dict)
     consoles: dict[str, bytes] = field(default_factory=dict)
     """What a machine's console says to whoever opens it."""
+    boots: int = 0
+    """How often any domain was started."""
 
     def domain(self, uuid: str) -> FakeDomain:
         """Return a domain or raise `NotFound`."""
@@ -120,6 +135,10 @@ class FakeHost:
             return self.pools[name]
         except KeyError:
             raise NotFound(f"Storage pool not found: no storage pool with matching name '{name}'") from None
+
+    def files(self) -> set[str]:
+        """Return the paths of all volumes."""
+        return {volume.path for pool in self.pools.values() for volume in pool.volumes.values()}
 
     def define(self, xml: str) -> FakeDomain:
         """Define as QEMU's driver does: a name and a UUID belong together."""
@@ -140,10 +159,16 @@ class FakeHost:
         self.domains[uuid] = FakeDomain(uuid, name, xml)
         return self.domains[uuid]
 
+    def boot(self, domain: FakeDomain) -> None:
+        """Begin a run; its counters begin at zero."""
+        self.boots += 1
+        domain.run, domain.used = self.boots, {}
+        domain.power, domain.reason = Power.ON, "booted"
+
     def check_startable(self, domain: FakeDomain) -> None:
         """Refuse as QEMU's driver does what refers to things that are not there."""
         sources = domain.sources()
-        files = {volume.path for pool in self.pools.values() for volume in pool.volumes.values()}
+        files = self.files()
         for path in sources["file"]:
             if path not in files:
                 raise HypervisorFailed(f"Cannot access storage file '{path}': No such file or directory")

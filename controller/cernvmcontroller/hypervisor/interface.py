@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from ipaddress import IPv4Address, IPv4Network
     from pathlib import Path
 
+    from cernvmcontroller.hypervisor.statistics import DomainStatistics
+
 AGENT_CHANNEL = "org.cernvmhub.agent.0"
 """The virtio-serial port of our own agent."""
 
@@ -182,8 +184,7 @@ class FilterSpec:
     host_ports
         TCP ports on the gateway that machines may reach: the hub's and the controller's.
     blocked
-        Other addresses or networks (``192.0.2.1``, ``192.0.2.0/24``) that machines must not reach: the host's
-        own on its other interfaces.
+        Other addresses and networks (``192.0.2.0/24``) out of reach: the host's own on other interfaces.
     subnet
         The machines' network (``10.80.0.0/20``): apart from the gateway nothing in it may be reached, also
         not by way of the gateway. Isolated bridge ports alone leave that way open.
@@ -268,7 +269,7 @@ class DomainEvent:
 
 @dataclass(frozen=True)
 class ConnectionEvent:
-    """The connection to the hypervisor came or went; after it came, everything must be looked at again."""
+    """The connection came or went; after it came, everything must be looked at again."""
 
     alive: bool
     reason: str = ""
@@ -407,6 +408,9 @@ class Hypervisor(Protocol):
         `WrongState` while it runs.
         """
         ...
+
+    async def statistics(self) -> list[DomainStatistics]:
+        """Return the counters of all domains that run, from one call."""
 
     # storage
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from cernvmcontroller.hypervisor import capabilities, probe, streams
+from cernvmcontroller.hypervisor import bulkstats, capabilities, probe, streams
 from cernvmcontroller.hypervisor.connection import Connection
 from cernvmcontroller.hypervisor.domains import Domains
 from cernvmcontroller.hypervisor.interface import (
@@ -28,6 +28,8 @@ from cernvmcontroller.hypervisor.storage import Storage
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
+
+    from cernvmcontroller.hypervisor.statistics import DomainStatistics
 
 
 class LibvirtHypervisor:
@@ -157,6 +159,10 @@ class LibvirtHypervisor:
     async def undefine(self, uuid: str) -> None:
         """Remove the definition."""
         await self._domains.undefine(uuid)
+
+    async def statistics(self) -> list[DomainStatistics]:
+        """Return the counters of all domains that run."""
+        return await bulkstats.read(self._connection)
 
     # storage
 

@@ -35,6 +35,7 @@ from cernvmcontroller.machines.volumes import DELETION, Volumes
 from cernvmcontroller.machines.worker import UNDER_WAY, Worker
 from cernvmcontroller.machines.workshop import Workshop
 from cernvmcontroller.measures import Measures, Unmeasured
+from cernvmcontroller.metering import Meter, UsageHistory
 from cernvmcontroller.repository.downloads import ACTION as DOWNLOAD
 from cernvmcontroller.repository.downloads import Downloads
 from cernvmcontroller.store import Actor, Store, audit, machines, operations
@@ -153,6 +154,8 @@ class Engine:
         self.operations = Operations(store, cancels)
         self.volumes = Volumes(store, inventory, self.sidecars)
         self.audit = Audit(store)
+        self.meter = Meter(store, inventory, per_machine=settings.metrics_per_machine)
+        self.usage = UsageHistory(store)
         self.census = Census(store, inventory.configured)
         self._uuids: dict[str, str] = {}
         self._rounds = asyncio.Lock()
@@ -189,6 +192,8 @@ class Engine:
             asyncio.create_task(self._prune(), name="prune"),
             asyncio.create_task(self._check(), name="check the store"),
         }
+        if self._settings.metering:
+            self._tasks.add(asyncio.create_task(self.meter.run(), name="meter"))
 
     async def close(self) -> None:
         """End; machines keep running and are found again."""
@@ -215,7 +220,9 @@ class Engine:
 
     async def figures(self) -> Figures:
         """Say how things stand, in numbers."""
-        return await figures.read(self.store, self.inventory, self.reconciler, loop_lag=self._lag.worst)
+        return await figures.read(
+            self.store, self.inventory, self.reconciler, self.meter, loop_lag=self._lag.worst
+        )
 
     async def health(self) -> Health:
         """Say how the controller is: from what is known, asking the database but no host."""

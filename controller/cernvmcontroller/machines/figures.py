@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from cernvmapi.models import Host, Pool, Status
     from cernvmcontroller.inventory import Inventory
     from cernvmcontroller.machines.reconciler import Reconciler
+    from cernvmcontroller.metering.meter import Meter, Use
     from cernvmcontroller.store import Store
 
 _log = structlog.get_logger(__name__)
@@ -64,19 +65,25 @@ class Figures:
     """By host."""
     queue: Queue = field(default_factory=Queue)
     events: EventFigures = field(default_factory=EventFigures)
+    use_of_hosts: Mapping[str, Use] = field(default_factory=dict)
+    """What the machines on each host used."""
+    use_of_machines: Mapping[tuple[str, str], Use] = field(default_factory=dict)
+    """By machine and host, where the site wants that."""
     writes_waiting: int = 0
     loop_lag: float = 0.0
     """Seconds that the event loop was late by, at the worst of the last minute."""
 
 
 async def read(
-    store: Store, inventory: Inventory, reconciler: Reconciler, *, loop_lag: float = 0.0
+    store: Store, inventory: Inventory, reconciler: Reconciler, meter: Meter, *, loop_lag: float = 0.0
 ) -> Figures:
     """Return the figures; where the database does not answer, those that do not need it."""
     known = Figures(
         calls={link.id: calls_of(link.hypervisor) for link in inventory.links.values()},
         queue=reconciler.queue,
         events=EventFigures(store.events.written, store.events.lagged, store.events.resets),
+        use_of_hosts=meter.hosts,
+        use_of_machines=meter.machines,
         writes_waiting=store.turn.waiting,
         loop_lag=loop_lag,
     )

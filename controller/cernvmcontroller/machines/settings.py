@@ -40,6 +40,9 @@ class Settings:
     overcommit: Overcommit = field(default_factory=Overcommit)
     reserved_memory_mib: int = 1024
     """What a host keeps for itself."""
+    metering: bool = False
+    """Whether what machines use is sampled."""
+    metrics_per_machine: bool = False
     layer: Path | None = None
     context: Mapping[str, Any] = field(default_factory=dict)
     """Cloud-config of the site for all machines; no secrets."""

@@ -40,7 +40,9 @@ if TYPE_CHECKING:
         VolumeChange,
         VolumeKind,
     )
+    from cernvmapi.usage import Grouping, Usage, UsageStatistics
     from cernvmcontroller.machines.figures import Figures
+    from cernvmcontroller.metering.history import Range
     from cernvmcontroller.store import Actor
     from cernvmcontroller.store.entries import EntryQuery
 
@@ -242,6 +244,28 @@ class Audit(Protocol):
         """Return one page, the newest first."""
 
 
+class UsageHistory(Protocol):
+    """What machines used."""
+
+    async def machine(self, machine_id: str, owner: str | None, wanted: Range) -> Usage:
+        """Return what a machine used; with an owner, only while it was theirs."""
+
+    async def machines(self, ids: Collection[str], owner: str | None, wanted: Range) -> list[Usage]:
+        """Return what each of many machines used."""
+
+    async def host(self, host_id: str, wanted: Range) -> Usage:
+        """Return what the machines on a host used."""
+
+    async def appliance(self, appliance_id: str, wanted: Range) -> Usage:
+        """Return what the machines of an appliance used."""
+
+    async def owner(self, owner: str | None, wanted: Range) -> Usage:
+        """Return what a user's machines used; None: everybody's."""
+
+    async def statistics(self, owner: str | None, by: Grouping, wanted: Range) -> UsageStatistics:
+        """Return who started what, how long they waited, and what was used."""
+
+
 class Engine(Protocol):
     """All that is behind the API."""
 
@@ -284,6 +308,10 @@ class Engine(Protocol):
     @property
     def audit(self) -> Audit:
         """The audit record."""
+
+    @property
+    def usage(self) -> UsageHistory:
+        """What machines used."""
 
     async def machines_known(self) -> None:
         """Raise `Busy` while machines may run of which the engine does not know, after waiting a moment.

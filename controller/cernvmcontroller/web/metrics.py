@@ -18,6 +18,7 @@ from prometheus_client.process_collector import ProcessCollector
 from prometheus_client.registry import Collector
 
 from cernvmcontroller.machines.figures import Figures
+from cernvmcontroller.web import usagemetrics
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -42,6 +43,7 @@ class Standing(Collector):
         yield from self._hosts()
         yield from self._pools()
         yield from self._calls()
+        yield from usagemetrics.collect(self.figures)
         yield from self._inside()
 
     def _machines(self) -> Iterator[Metric]:

@@ -59,7 +59,9 @@ def field_descriptions(cls: type) -> dict[str, str]:
                 and isinstance(text.value.value, str)
             ):
                 found[field.target.id] = inspect.cleandoc(text.value.value)
-    return found
+    # As they are called in JSON and in queries: `from` is no name that Python allows.
+    called = {field.name: field.encode_name for field in msgspec.structs.fields(cls)}
+    return {called.get(name, name): text for name, text in found.items()}
 
 
 def _describe(schema: dict[str, Any], cls: type) -> None:

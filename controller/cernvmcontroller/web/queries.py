@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Annotated
 
 from msgspec import Meta, Struct
 
 # ruff: noqa: TC001 - msgspec reads the annotations at run time
 from cernvmapi.models import OperationStatus, Status, VolumeKind
+from cernvmapi.usage import Grouping
 
 Text = Annotated[str, Meta(max_length=255)]
 Limit = Annotated[int, Meta(ge=1, le=1000)]
+Moment = Annotated[datetime, Meta(tz=True)]
 Cursor = Annotated[str, Meta(max_length=1024)]
 
 
@@ -109,3 +112,44 @@ class HealthQuery(NoQuery, frozen=True, kw_only=True):
 
     live: bool = False
     """Only that the process answers: not whether it can do anything."""
+
+
+class RangeQuery(NoQuery, frozen=True, kw_only=True, rename={"begin": "from", "end": "to"}):
+    """Which time."""
+
+    begin: Moment | None = None
+    """From when on, with a time zone: `2026-03-01T00:00:00Z`."""
+    end: Moment | None = None
+    """Up to when; now."""
+
+
+class UsageQuery(RangeQuery, frozen=True, kw_only=True):
+    """Which time, an hour if nothing is said, and how finely."""
+
+    resolution: Annotated[int, Meta(ge=1)] | None = None
+    """Seconds between two points: 30, 60, 300, 600, 1800, 3600, 7200, 21600, 43200 or 86400."""
+    points: Annotated[int, Meta(ge=1, le=10_000)] | None = None
+    """Instead: how many points at most, 120 if nothing is said."""
+
+
+class UsageOfQuery(UsageQuery, frozen=True, kw_only=True):
+    """Whose, and which time."""
+
+    owner: Text | None = None
+    """Of this user; others' only for administrators, who get everybody's without it."""
+
+
+class UsageOfMachinesQuery(UsageQuery, frozen=True, kw_only=True):
+    """Which machines, and which time."""
+
+    ids: Annotated[list[Text], Meta(max_length=200)] = []
+    """Of at most 200 machines."""
+
+
+class StatisticsQuery(RangeQuery, frozen=True, kw_only=True):
+    """Of what, and which time, 30 days if nothing is said."""
+
+    by: Grouping = Grouping.APPLIANCE
+    """One item an appliance, or a user."""
+    owner: Text | None = None
+    """Of this user; others' only for administrators, who get everybody's without it."""

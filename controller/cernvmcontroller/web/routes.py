@@ -28,8 +28,9 @@ from cernvmapi.models import (
     Volume,
     VolumeChange,
 )
+from cernvmapi.usage import Usage, UsageStatistics
 from cernvmcontroller.web import metrics, queries
-from cernvmcontroller.web.endpoints import catalogue, events, machines, records, site
+from cernvmcontroller.web.endpoints import catalogue, events, machines, records, site, usage
 from cernvmcontroller.web.identity import Access
 from cernvmcontroller.web.route import Route
 
@@ -87,6 +88,30 @@ ROUTES: tuple[Route, ...] = (
     _route(
         "GET /machines/{id}/console", _R, machines.get_machine_console, Console, "machines",
         "Get the end of a machine's serial console",
+    ),
+    _route(
+        "GET /machines/{id}/usage", _R, usage.get_machine_usage, Usage, "usage",
+        "Get what a machine used over time", query=queries.UsageQuery,
+    ),
+    _route(
+        "GET /hosts/{id}/usage", _A, usage.get_host_usage, Usage, "usage",
+        "Get what the machines on a host used over time", query=queries.UsageQuery,
+    ),
+    _route(
+        "GET /appliances/{id}/usage", _A, usage.get_appliance_usage, Usage, "usage",
+        "Get what the machines of an appliance used over time", query=queries.UsageQuery,
+    ),
+    _route(
+        "GET /usage", _R, usage.get_usage, Usage, "usage",
+        "Get what one's machines used over time; administrators get everybody's", query=queries.UsageOfQuery,
+    ),
+    _route(
+        "GET /usage/machines", _R, usage.list_machines_usage, Page[Usage], "usage",
+        "Get what each of many machines used over time", query=queries.UsageOfMachinesQuery,
+    ),
+    _route(
+        "GET /usage/statistics", _R, usage.get_usage_statistics, UsageStatistics, "usage",
+        "Get who started what, how long they waited and what was used", query=queries.StatisticsQuery,
     ),
     _route(
         "GET /operations", _R, records.list_operations, Page[Operation], "operations",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from bench import document
 from bench.installation import BenchFailed
-from bench.load import attach, burst, lists, parts, soak, stream
+from bench.load import attach, burst, lists, metering, parts, soak, stream
 from bench.load.figures import percentile, slope
 
 
@@ -49,6 +49,15 @@ async def test_a_hub_finds_all_servers_again_without_a_call_of_libvirt(tmp_path,
     found = await attach.measure(tmp_path, None)
     assert found["requests"] == {"GET list_machines": 1}
     assert found["libvirt_calls"] == 0
+
+
+async def test_a_sample_is_timed_against_the_bare_calls(tmp_path, monkeypatch):
+    for name, value in {"MACHINES": 20, "HOSTS": 2, "TICKS": 4, "TIMES": 1}.items():
+        monkeypatch.setattr(metering, name, value)
+    found = await metering.measure(tmp_path, None)
+    assert found["tick"] > found["write"] > 0
+    assert found["ratio"] == pytest.approx(found["tick"] / found["bare"])
+    assert "a sample of 20 machines on 2 hosts" in parts.text_of("metering", found)
 
 
 async def test_a_controller_that_grows_is_found(tmp_path, monkeypatch):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -9,7 +10,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from scripted import ALICE, SESSION, Lab, eventually
 
-from cernvmapi.errors import HypervisorFailed, StartFailed
+from cernvmapi.errors import HypervisorFailed, StartFailed, StoreUnavailable
 from cernvmapi.models import OperationStatus, Phase, PhaseMark, Status
 from cernvmcontroller.machines.chronicle import phases
 from cernvmcontroller.machines.reconciler import Reconciler
@@ -117,3 +118,62 @@ def test_a_phase_lasts_until_the_next_one():
     timeline = [mark(Phase.PLACED, 0), mark(Phase.DISK, 1), mark(Phase.BOOT, 3)]
     assert phases(timeline, NOW + timedelta(seconds=10)) == [("placed", 1), ("disk", 2), ("boot", 7)]
     assert phases([], NOW) == []
+
+
+@pytest.mark.parametrize("per_machine", [False, True])
+async def test_what_machines_use_is_counted_by_host_and_by_machine_on_request(tmp_path, per_machine):
+    lab = Lab(tmp_path)
+    lab.metrics = Metrics()
+    lab.settings = replace(lab.settings, metrics_per_machine=per_machine)
+    await lab.begin()
+    machine = await lab.started()
+    domain = lab.host.domains[machine.uuid]
+    domain.used = {"cpu_ms": 1000}
+    await lab.engine.meter.tick(1000)
+    for slot in (1001, 1002):
+        domain.used = {"cpu_ms": domain.used["cpu_ms"] + 2000, "network_sent": 77, "memory_mib": 256}
+        await lab.engine.meter.tick(slot)
+    found = await samples(lab)
+    assert found["cernvm_host_use_cpu_seconds_total", "host1"] == 4
+    assert found["cernvm_host_use_network_sent_bytes_total", "host1"] == 77
+    assert found["cernvm_host_use_memory_bytes", "host1"] == 256 * 1024 * 1024
+    of_machine = ("cernvm_machine_use_cpu_seconds_total", "host1", machine.id)
+    assert found.get(of_machine) == (4 if per_machine else None)
+    assert (machine.id in str(found)) is per_machine
+    assert "alice" not in str(found)
+    lab.hypervisor.fail_next("statistics")
+    await lab.engine.meter.tick(1003)
+    found = await samples(lab)
+    assert found["cernvm_host_use_cpu_seconds_total", "host1"] == 4, "no counter goes back"
+    assert ("cernvm_host_use_memory_bytes", "host1") not in found
+    await lab.end()
+
+
+async def test_a_controller_samples_by_itself_at_whole_half_minutes(tmp_path, monkeypatch):
+    monkeypatch.setattr("cernvmcontroller.metering.meter.TICK", 0.05)
+    lab = Lab(tmp_path)
+    lab.settings = replace(lab.settings, metering=True)
+    await lab.begin()
+    await lab.started()
+    await eventually(lambda: lab.hypervisor.calls.count("statistics") > 3)
+    lab.hypervisor.fail_next("statistics")
+    before = lab.hypervisor.calls.count("statistics")
+    await eventually(lambda: lab.hypervisor.calls.count("statistics") > before + 3)
+    await lab.end()
+
+
+async def test_a_meter_that_fails_goes_on(tmp_path, monkeypatch):
+    monkeypatch.setattr("cernvmcontroller.metering.meter.TICK", 0.05)
+    lab = Lab(tmp_path)
+    lab.settings = replace(lab.settings, metering=True)
+    await lab.begin()
+    ticks = []
+
+    async def tick(slot):
+        ticks.append(slot)
+        raise StoreUnavailable("It is full.") if len(ticks) % 2 else ValueError("a bug")
+
+    lab.engine.meter.tick = tick
+    await eventually(lambda: len(ticks) > 3)
+    assert ticks == sorted(set(ticks))
+    await lab.end()

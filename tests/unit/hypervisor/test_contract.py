@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from cernvmcontroller.hypervisor.interface import ByteStream
+    from cernvmcontroller.hypervisor.statistics import DomainStatistics
 
 QEMU = pytest.param("qemu", marks=pytest.mark.machines)
 
@@ -179,6 +180,21 @@ class TestDomains:
             await domains.hypervisor.destroy(spec.uuid)
             assert metadata.parse(await domains.hypervisor.domain_xml(spec.uuid)) == told
 
+    async def test_what_runs_has_counters_and_each_run_is_another(self, domains: Bench) -> None:
+        spec, off = await domains.defined(), await domains.defined()
+        runs = []
+        for _ in range(2):
+            await domains.hypervisor.start(spec.uuid)
+            first, second = await counters(domains), await counters(domains)
+            assert off.uuid not in first
+            runs.append(first[spec.uuid].run)
+            assert runs[-1] == second[spec.uuid].run
+            for before, after in zip(first[spec.uuid].counters, second[spec.uuid].counters, strict=True):
+                assert (before or 0) <= (after or 0)
+            await domains.hypervisor.destroy(spec.uuid)
+            assert spec.uuid not in await counters(domains)
+        assert runs[0] != runs[1]
+
     async def test_events_tell_of_each_change(self, domains: Bench) -> None:
         spec = await domains.defined()
         await domains.hypervisor.start(spec.uuid)
@@ -194,6 +210,10 @@ class TestDomains:
         spec = await domains.defined()
         await until(lambda: "defined" in domains.kinds(spec.uuid))
         assert heard == []
+
+
+async def counters(domains: Bench) -> dict[str, DomainStatistics]:
+    return {each.uuid: each for each in await domains.hypervisor.statistics()}
 
 
 class TestStorage:
@@ -400,3 +420,17 @@ class TestGuest:
         await read_until(console, b"only its end ends this")
         await console.close()
         assert await console.read() == b""
+
+    async def test_a_guest_that_runs_uses_something(self, guest: tuple[Bench, str]) -> None:
+        made, uuid = guest
+        await made.hypervisor.start(uuid)
+        console = await made.hypervisor.open_console(uuid)
+        await read_until(console, b"READY")
+        if isinstance(made.hypervisor, FakeHypervisor):
+            made.hypervisor.host.domains[uuid].used = {"cpu_ms": 900, "disk_read": 1, "disk_written": 0}
+        said = (await counters(made))[uuid]
+        assert said.memory_mib > 16
+        assert None not in said.counters
+        assert said.cpu_ms
+        assert said.cpu_ms > 500
+        assert said.disk_read

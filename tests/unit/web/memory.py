@@ -32,6 +32,7 @@ from cernvmapi.models import (
     Volume,
     VolumeKind,
 )
+from cernvmapi.usage import Usage, UsageStatistics, UseOf
 from cernvmcontroller.events import Batch, EventLog
 from cernvmcontroller.machines.figures import Figures
 
@@ -404,6 +405,35 @@ class Audit:
         return _slice(rows, limit, cursor)
 
 
+class UsageHistory:
+    def __init__(self, engine):
+        self.engine = engine
+        self.asked = []
+
+    def _usage(self, subject, wanted, owner=None):
+        self.asked.append((subject, owner, wanted))
+        return Usage(subject=subject, start=NOW, end=NOW, resolution=30, cpus=[0.5, None])
+
+    async def machine(self, machine_id, owner, wanted):
+        return self._usage(f"machine/{machine_id}", wanted, owner)
+
+    async def machines(self, ids, owner, wanted):
+        return [self._usage(f"machine/{each}", wanted, owner) for each in ids]
+
+    async def host(self, host_id, wanted):
+        return self._usage(f"host/{host_id}", wanted)
+
+    async def appliance(self, appliance_id, wanted):
+        return self._usage(f"appliance/{appliance_id}", wanted)
+
+    async def owner(self, owner, wanted):
+        return self._usage("hub" if owner is None else f"user/{owner}", wanted, owner)
+
+    async def statistics(self, owner, by, wanted):
+        self.asked.append(("statistics", owner, wanted))
+        return UsageStatistics(start=NOW, end=NOW, by=by, items=[UseOf(name=owner or "default", starts=1)])
+
+
 class MemoryEngine:
     """What `cernvmcontroller.web.engine` asks for."""
 
@@ -419,6 +449,7 @@ class MemoryEngine:
         self.feeds = Feeds(self)
         self.catalogue = Catalogue()
         self.downloads = Downloads(self)
+        self.usage = UsageHistory(self)
         self.status = "ok"
         self.unknown = ""
         """Why not all machines are known."""

@@ -10,6 +10,7 @@ from schemathesis.specs.openapi.definitions import OPENAPI_31
 from tests.unit.web.fakehub import HUB_TOKEN
 from tests.unit.web.fuzzing import THINGS, fuzz
 
+import cernvmapi.usageverbs
 import cernvmapi.verbs
 from cernvmapi import client as clients
 from cernvmapi import models
@@ -108,6 +109,7 @@ GROUPS = {
     "FeedVerbs": "Feeds",
     "CatalogueVerbs": "Catalogue",
     "AuditVerbs": "Audit",
+    "UsageVerbs": "UsageOf",
 }
 
 
@@ -124,7 +126,7 @@ class Recorder:
 
 def test_the_client_has_a_verb_for_every_route_and_no_other():
     recorder = Recorder()
-    for name, group in vars(cernvmapi.verbs).items():
+    for name, group in {**vars(cernvmapi.verbs), **vars(cernvmapi.usageverbs)}.items():
         if not name.endswith("Verbs"):
             continue
         made = getattr(clients, GROUPS[name])(recorder)
@@ -134,7 +136,8 @@ def test_the_client_has_a_verb_for_every_route_and_no_other():
             arguments = {"get": ["ID"], "delete": ["ID"], "cancel": ["ID"], "wait": ["ID"], "console": ["ID"],
                          "start": ["ID"], "shutdown": ["ID"], "poweroff": ["ID"], "reboot": ["ID"],
                          "put_session": ["ID", models.Session()],
-                         "change": ["ID"], "refresh": ["ID"]}.get(attribute, [])  # fmt: skip
+                         "change": ["ID"], "refresh": ["ID"], "machine": ["ID"], "host": ["ID"],
+                         "appliance": ["ID"], "machines": [["m-1"]]}.get(attribute, [])  # fmt: skip
             if (name, attribute) == ("FeedVerbs", "create"):
                 arguments = ["https://feeds.example/one.rss"]
             with pytest.raises(InterruptedError):

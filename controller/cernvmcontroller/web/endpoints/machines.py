@@ -31,7 +31,8 @@ def hide_from_others(exchange: Exchange, thing: Any, what: str) -> None:
         raise NotFound(f"There is no {what} {exchange.id}.")
 
 
-async def _mine(exchange: Exchange) -> Machine:
+async def mine(exchange: Exchange) -> Machine:
+    """Return the machine that a request is about; `NotFound` where the caller may not see it."""
     try:
         machine = await exchange.engine.machines.get(exchange.id)
     except NotFound:
@@ -69,7 +70,7 @@ async def list_machines(exchange: Exchange) -> Page[Machine]:
 
 async def get_machine(exchange: Exchange) -> Machine:
     """Answer with one machine."""
-    return _shown(exchange, await _mine(exchange))
+    return _shown(exchange, await mine(exchange))
 
 
 def _owner(exchange: Exchange, request: MachineCreate) -> str | None:
@@ -123,25 +124,25 @@ async def start_machine(exchange: Exchange) -> Reply:
     """Begin a start."""
     if exchange.body.session is not None:
         _only_with_right_to_sessions(exchange)
-    machine = await _mine(exchange)
+    machine = await mine(exchange)
     return _accepted(await exchange.engine.machines.start(exchange.actor, machine.id, exchange.body.session))
 
 
 async def shutdown_machine(exchange: Exchange) -> Reply:
     """Begin a shutdown."""
-    machine = await _mine(exchange)
+    machine = await mine(exchange)
     return _accepted(await exchange.engine.machines.shutdown(exchange.actor, machine.id))
 
 
 async def poweroff_machine(exchange: Exchange) -> Reply:
     """Begin to switch off."""
-    machine = await _mine(exchange)
+    machine = await mine(exchange)
     return _accepted(await exchange.engine.machines.poweroff(exchange.actor, machine.id))
 
 
 async def reboot_machine(exchange: Exchange) -> Reply:
     """Begin a reboot."""
-    machine = await _mine(exchange)
+    machine = await mine(exchange)
     return _accepted(await exchange.engine.machines.reboot(exchange.actor, machine.id))
 
 
@@ -150,13 +151,13 @@ async def change_machine(exchange: Exchange) -> Machine:
     wish = exchange.body
     if not exchange.who.admin and (wish.owner, wish.server_name, wish.owner_id) != (None, None, None):
         raise Forbidden("Only the hub says whose a machine is and which server it serves.")
-    machine = await _mine(exchange)
+    machine = await mine(exchange)
     return _shown(exchange, await exchange.engine.machines.change(exchange.actor, machine.id, wish))
 
 
 async def delete_machine(exchange: Exchange) -> Reply:
     """Begin to delete."""
-    machine = await _mine(exchange)
+    machine = await mine(exchange)
     operation = await exchange.engine.machines.delete(exchange.actor, machine.id)
     return Reply(operation, headers={"Location": f"../operations/{operation.id}"})
 
@@ -164,11 +165,11 @@ async def delete_machine(exchange: Exchange) -> Reply:
 async def put_machine_session(exchange: Exchange) -> Machine:
     """Hand over what a notebook server needs."""
     _only_with_right_to_sessions(exchange)
-    machine = await _mine(exchange)
+    machine = await mine(exchange)
     return await exchange.engine.machines.put_session(exchange.actor, machine.id, exchange.body)
 
 
 async def get_machine_console(exchange: Exchange) -> Any:
     """Answer with the end of the console's log."""
-    machine = await _mine(exchange)
+    machine = await mine(exchange)
     return await exchange.engine.machines.console(machine.id)
