@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 from cernvmapi.errors import HostUnreachable, HypervisorFailed, NotFound
 from cernvmapi.models import Power
 from cernvmcontroller.hypervisor.fakehost import FakeDomain, FakeHost, FakePool, FakeVolume
+from cernvmcontroller.hypervisor.fakescreens import FakeScreens
 from cernvmcontroller.hypervisor.fakestream import MemoryStream
 from cernvmcontroller.hypervisor.interface import (
     AGENT_CHANNEL,
@@ -65,7 +66,7 @@ def _verb(
     return wrapper
 
 
-class FakeHypervisor:
+class FakeHypervisor(FakeScreens):
     """A hypervisor in memory.
 
     Parameters
@@ -89,6 +90,7 @@ class FakeHypervisor:
         acceleration: str = "qemu",
         capabilities: HostCapabilities | None = None,
     ) -> None:
+        super().__init__()
         self.uri = uri
         self.host = host or FakeHost()
         self.deadline = deadline
@@ -116,8 +118,6 @@ class FakeHypervisor:
         self._failures: dict[str, list[Exception]] = defaultdict(list)
         self._lost: dict[str, list[Exception]] = defaultdict(list)
         self._hanging: dict[str, asyncio.Event] = {}
-        self._streams: dict[tuple[str, str], MemoryStream] = {}
-        self._agents: set[asyncio.Task[None]] = set()
 
     # --- faults and the guest's side, for tests ---
 

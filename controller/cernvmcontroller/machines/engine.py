@@ -21,6 +21,7 @@ from cernvmcontroller.machines.ledger import Ledger
 from cernvmcontroller.machines.operations import Operations
 from cernvmcontroller.machines.rebuild import rebuild
 from cernvmcontroller.machines.reconciler import Reconciler
+from cernvmcontroller.machines.screens import Screens
 from cernvmcontroller.machines.service import Machines
 from cernvmcontroller.machines.sessions import Sessions
 from cernvmcontroller.machines.sweep import sweep
@@ -129,6 +130,7 @@ class Engine:
         )
         self.reconciler = Reconciler(Worker(self._shop), settings.retry)
         self.machines = Machines(store, self._shop, self.reconciler.interrupt)
+        self.screens = Screens(store, self._shop)
         self.operations = Operations(store, self.machines.cancel_start)
         self.volumes = Volumes(store, inventory, hub_id, self._shop.going)
         self.audit = Audit(store)

@@ -31,7 +31,8 @@ def hide_from_others(exchange: Exchange, thing: Any, what: str) -> None:
         raise NotFound(f"There is no {what} {exchange.id}.")
 
 
-async def _mine(exchange: Exchange) -> Machine:
+async def my_machine(exchange: Exchange) -> Machine:
+    """Return the machine that the path names, where the caller may know of it."""
     try:
         machine = await exchange.engine.machines.get(exchange.id)
     except NotFound:
@@ -69,7 +70,7 @@ async def list_machines(exchange: Exchange) -> Page[Machine]:
 
 async def get_machine(exchange: Exchange) -> Machine:
     """Answer with one machine."""
-    return _shown(exchange, await _mine(exchange))
+    return _shown(exchange, await my_machine(exchange))
 
 
 def _owner(exchange: Exchange, request: MachineCreate) -> str | None:
@@ -123,31 +124,31 @@ async def start_machine(exchange: Exchange) -> Reply:
     """Begin a start."""
     if exchange.body.session is not None:
         _only_with_right_to_sessions(exchange)
-    machine = await _mine(exchange)
+    machine = await my_machine(exchange)
     return _accepted(await exchange.engine.machines.start(exchange.actor, machine.id, exchange.body.session))
 
 
 async def shutdown_machine(exchange: Exchange) -> Reply:
     """Begin a shutdown."""
-    machine = await _mine(exchange)
+    machine = await my_machine(exchange)
     return _accepted(await exchange.engine.machines.shutdown(exchange.actor, machine.id))
 
 
 async def poweroff_machine(exchange: Exchange) -> Reply:
     """Begin to switch off."""
-    machine = await _mine(exchange)
+    machine = await my_machine(exchange)
     return _accepted(await exchange.engine.machines.poweroff(exchange.actor, machine.id))
 
 
 async def reboot_machine(exchange: Exchange) -> Reply:
     """Begin a reboot."""
-    machine = await _mine(exchange)
+    machine = await my_machine(exchange)
     return _accepted(await exchange.engine.machines.reboot(exchange.actor, machine.id))
 
 
 async def delete_machine(exchange: Exchange) -> Reply:
     """Begin to delete."""
-    machine = await _mine(exchange)
+    machine = await my_machine(exchange)
     operation = await exchange.engine.machines.delete(exchange.actor, machine.id)
     return Reply(operation, headers={"Location": f"../operations/{operation.id}"})
 
@@ -155,11 +156,11 @@ async def delete_machine(exchange: Exchange) -> Reply:
 async def put_machine_session(exchange: Exchange) -> Machine:
     """Hand over what a notebook server needs."""
     _only_with_right_to_sessions(exchange)
-    machine = await _mine(exchange)
+    machine = await my_machine(exchange)
     return await exchange.engine.machines.put_session(exchange.actor, machine.id, exchange.body)
 
 
 async def get_machine_console(exchange: Exchange) -> Any:
     """Answer with the end of the console's log."""
-    machine = await _mine(exchange)
+    machine = await my_machine(exchange)
     return await exchange.engine.machines.console(machine.id)
