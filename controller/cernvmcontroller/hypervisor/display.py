@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -55,15 +54,16 @@ def _take(connection: Any, uuid: str) -> bytes:
     domain = connection.lookupByUUIDString(uuid)
     stream = connection.newStream()
     kind = domain.screenshot(stream, 0)
-    picture = bytearray()
-    while kind == _PNG and len(picture) <= LARGEST_SCREENSHOT and (chunk := stream.recv(_CHUNK)):
-        picture += chunk
-    with contextlib.suppress(libvirt.libvirtError):
-        stream.abort()  # libvirt refuses to finish what was not read to its end; there is nothing to lose
     if kind != _PNG:
+        stream.abort()
         raise HypervisorFailed(f"The host makes screenshots as {kind}; PNG takes QEMU 7.1 or newer.")
-    if len(picture) > LARGEST_SCREENSHOT:
-        raise HypervisorFailed("The machine's screen is larger than what is passed on.")
+    picture = bytearray()
+    while chunk := stream.recv(_CHUNK):
+        picture += chunk
+        if len(picture) > LARGEST_SCREENSHOT:
+            stream.abort()
+            raise HypervisorFailed("The machine's screen is larger than what is passed on.")
+    stream.finish()
     return bytes(picture)
 
 

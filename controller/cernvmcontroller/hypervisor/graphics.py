@@ -2,8 +2,8 @@
 
 Which way there is depends on the connection. A local daemon hands a connected socket over
 (``virDomainOpenGraphicsFD``). Through a remote connection that call fails and takes the connection with it,
-so it is never made there. A way to remote hosts (a unix socket forwarded by SSH, VeNCrypt over TLS) is one more
-class with the same two members, and a line in `way`.
+so it is never made there. A way to remote hosts (a unix socket forwarded by SSH, VeNCrypt over TLS) is one
+more class with the same two members, and a line in `way`.
 """
 
 from __future__ import annotations

@@ -132,7 +132,8 @@ def test_the_client_has_a_verb_for_every_route_and_no_other():
             arguments = {"get": ["ID"], "delete": ["ID"], "cancel": ["ID"], "wait": ["ID"], "console": ["ID"],
                          "start": ["ID"], "shutdown": ["ID"], "poweroff": ["ID"], "reboot": ["ID"],
                          "put_session": ["ID", models.Session()],
-                         "change": ["ID"]}.get(attribute, [])  # fmt: skip
+                         "change": ["ID"], "open_console": ["ID"], "screenshot": ["ID"],
+                         "press": ["ID"]}.get(attribute, [])  # fmt: skip
             with pytest.raises(InterruptedError):
                 getattr(made, attribute)(*arguments)
     own = {("GET", path) for path in ("/events", "/health", "/health/details", "/metrics", "/openapi.json")}
