@@ -44,7 +44,7 @@ class Screens:
     async def check(self, machine_id: str, kind: ConsoleKind) -> None:
         """Refuse a console that could not be opened now."""
         row = await self._row(machine_id)
-        check_shown(kind, row.status, row.power)
+        check_shown(kind, row.status, row.target, row.power)
         if kind is ConsoleKind.VNC:
             refusal = self._hypervisor(row).graphics_refusal
             if refusal:
@@ -68,7 +68,7 @@ class Screens:
     async def screenshot(self, machine_id: str) -> bytes:
         """Return what is on a machine's screen, as PNG."""
         row = await self._row(machine_id)
-        check_shown(None, row.status, row.power)
+        check_shown(None, row.status, row.target, row.power)
         async with self._room:
             try:
                 return await self._hypervisor(row).screenshot(row.uuid)
@@ -79,7 +79,7 @@ class Screens:
         """Press keys; what was typed is not written down, it may be a password."""
         chords = keyboard.pressed(keys.text, keys.keys)
         row = await self._row(machine_id)
-        check_shown(None, row.status, row.power)
+        check_shown(None, row.status, row.target, row.power)
         details = {"characters": len(keys.text), "keys": len(keys.keys)}
         await self._noted(actor, "machine.keys", machine_id, details)
         try:

@@ -230,7 +230,7 @@ class ConsoleSocket(BaseHandler, WebSocketHandler):
                     return REVOKED
             try:
                 machine = await self._mine()
-                check_shown(self._request.kind, machine.status, machine.power)
+                check_shown(self._request.kind, machine.status, machine.target, machine.power)
             except NotFound:
                 return GONE
             except Conflict:

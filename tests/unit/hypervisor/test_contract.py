@@ -394,8 +394,8 @@ class TestScreens:
     async def test_a_screen_has_pixels_for_two_and_a_keyboard(self, guest: tuple[Bench, str]) -> None:
         made, uuid = guest
         await made.hypervisor.start(uuid)
-        for _ in range(2):
-            stream = await made.hypervisor.open_graphics(uuid)
+        streams = [await made.hypervisor.open_graphics(uuid) for _ in range(2)]
+        for stream in streams:
             viewer = rfb.Viewer(stream.read, stream.write)
             await viewer.shake_hands()
             picture = await viewer.picture()
@@ -404,6 +404,7 @@ class TestScreens:
         await made.hypervisor.send_keys(uuid, [(28,), (42, 30)])
 
         await made.hypervisor.destroy(uuid)
-        await read_until(stream, b"only its end ends this")
-        await stream.close()
-        assert await stream.read() == b""
+        for stream in streams:
+            await read_until(stream, b"only its end ends this")
+            await stream.close()
+            assert await stream.read() == b""
