@@ -14,6 +14,7 @@ _NO_PASSWORD = 1
 _SHARED = b"\x01"
 _SET_PIXEL_FORMAT, _SET_ENCODINGS, _UPDATE_REQUEST = 0, 2, 3
 _KEY, _POINTER, _CUT_TEXT = 4, 5, 6
+_SET_DESKTOP_SIZE = 251
 _QEMU = 255
 _QEMU_KEY = 0
 _FIXED = {_SET_PIXEL_FORMAT: 20, _UPDATE_REQUEST: 10, _KEY: 8, _POINTER: 6}
@@ -103,6 +104,7 @@ class ViewerInput:
         return b""
 
     def _size(self, kind: int) -> int | None:
+        """Return how long a message is; None where too little of it has come to know."""
         if kind in _FIXED:
             return _FIXED[kind]
         if kind == _SET_ENCODINGS:
@@ -115,6 +117,8 @@ class ViewerInput:
             if size > _LONGEST_CUT_TEXT:
                 raise Malformed("The viewer's clipboard is too large.")
             return 8 + size
+        if kind == _SET_DESKTOP_SIZE:
+            return None if len(self._rest) < 8 else 8 + 16 * self._rest[6]  # noqa: PLR2004
         if kind == _QEMU:
             if len(self._rest) < 2:  # noqa: PLR2004
                 return None

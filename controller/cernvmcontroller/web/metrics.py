@@ -195,6 +195,7 @@ class Metrics:
         self.subscribers = Gauge(
             "cernvm_event_subscribers", "Event streams that are open.", registry=self.registry
         )
+        self.labels["cernvm_consoles_open"] = ("kind",)
         self.consoles = Gauge(
             "cernvm_consoles_open", "Consoles that somebody looks at.", ["kind"], registry=self.registry
         )

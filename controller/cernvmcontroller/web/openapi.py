@@ -33,7 +33,7 @@ only; `custom:cernvm:admin` sees all. Errors are problem details (RFC 9457) with
 """
 _SCOPES = {
     READ: "See one's machines and what they are made of",
-    WRITE: "Make, start, stop and delete one's machines, and what read allows",
+    WRITE: "Make, start, stop and delete one's machines, use their consoles, and what read allows",
     ADMIN: "See and act on everybody's machines, hosts and records, and what write allows",
 }
 

@@ -78,6 +78,8 @@ class ConsoleSocket(BaseHandler, WebSocketHandler):
         super().prepare()
         if self.request.query:
             raise Malformed("A console takes nothing in its URL.")
+        if self.request.headers.get("Upgrade", "").lower() != "websocket":
+            raise Malformed("This is a WebSocket: open it as one, with a console's ticket.")
         who = await self.identified(fresh=True)
         self._refuse_foreign_pages(cookie=who.cookie)
         if not Access.WRITE.allows(who):
@@ -85,8 +87,8 @@ class ConsoleSocket(BaseHandler, WebSocketHandler):
                 f"Consoles take the scope {Access.WRITE.scope}, which {who.name} does not have here."
             )
         self._machine = self.path_kwargs["id"]
-        self._request = self.services.tickets.redeem(self._ticket(), who.label, self._machine)
         await self.services.engine.machines_known()
+        self._request = self.services.tickets.redeem(self._ticket(), who.label, self._machine)
         await self._mine()
 
     def _ticket(self) -> str:
@@ -141,8 +143,9 @@ class ConsoleSocket(BaseHandler, WebSocketHandler):
             await self._viewing.write(data)
         except Malformed as error:
             self._close(Ending(1002, error.detail))
-        except ConnectionError as error:
-            self._close(Ending(UNAVAILABLE, str(error)))
+        except ConnectionError:
+            # The line is lost for now, and with it what is typed. If it is lost for good, who reads it says so.
+            return
 
     def on_close(self) -> None:
         """Show no more."""

@@ -20,8 +20,9 @@ POINTER = b"\x05\x01\0\x01\0\x01"
 CLIPBOARD = b"\x06\0\0\0\0\0\0\x05hello"
 EXTENDED_CLIPBOARD = b"\x06\0\0\0" + (-6).to_bytes(4, signed=True) + bytes(6)
 QEMU_KEY = b"\xff\x00\x00\x01" + bytes(8)
+RESIZE = b"\xfb\0\x04\0\x03\0\x01\0" + bytes(16)
 LOOKS = (FORMAT, ENCODINGS, REQUEST)
-ACTS = (KEY, POINTER, CLIPBOARD, EXTENDED_CLIPBOARD, QEMU_KEY)
+ACTS = (KEY, POINTER, CLIPBOARD, EXTENDED_CLIPBOARD, QEMU_KEY, RESIZE)
 
 
 def cut(data, at):

@@ -154,6 +154,16 @@ async def test_a_ticket_in_the_url_is_not_taken(served, guest):
         pass
 
 
+async def test_a_request_that_is_no_websocket_is_told_so_and_uses_no_ticket_up(served, guest):
+    ticket = await ticket_for(served)
+    async with served.http("alice-write") as http:
+        offered = {"Sec-WebSocket-Protocol": f"{PROTOCOL}, ticket.{ticket}"}
+        answer = await http.get(SOCKET, headers=offered)
+    assert (answer.status_code, answer.json()["code"]) == (400, "malformed")
+    async with socket(served, ticket):
+        pass
+
+
 async def test_an_administrator_opens_anybodys_console_and_that_is_written_down(served, guest):
     async with console(served, "carol-admin") as opened:
         await serial(opened)
@@ -242,6 +252,19 @@ async def test_who_only_looks_types_nothing(served, guest):
         await asyncio.wait_for(await looking.ping(), 10)  # what was sent before has been taken
         await typing.send(b"ls\n")
         assert await guest.read() == b"ls\n"
+
+
+async def test_what_is_typed_while_the_line_is_lost_is_lost_and_the_viewer_stays(served, guest):
+    async with console(served) as opened:
+        await serial(opened)
+        await guest.close()
+        while served.engine.screens.consoles._streams:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+        await opened.send(b"lost")
+        await asyncio.wait_for(await opened.ping(), 10)
+        served.engine.screens.consoles.ring("m-alice").add(b"later")
+        served.engine.screens.consoles.tell("m-alice")
+        assert await read(opened, 5) == b"later"
 
 
 async def test_a_screen_is_passed_through_and_shared_by_all(served, guest):
