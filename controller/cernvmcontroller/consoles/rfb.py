@@ -7,7 +7,12 @@ pass that ask for the picture.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from cernvmapi.errors import Malformed
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 _VERSIONS = (b"RFB 003.007\n", b"RFB 003.008\n")
 _NO_PASSWORD = 1
@@ -17,9 +22,31 @@ _KEY, _POINTER, _CUT_TEXT = 4, 5, 6
 _SET_DESKTOP_SIZE = 251
 _QEMU = 255
 _QEMU_KEY = 0
-_FIXED = {_SET_PIXEL_FORMAT: 20, _UPDATE_REQUEST: 10, _KEY: 8, _POINTER: 6}
 _PASSED = frozenset({_SET_PIXEL_FORMAT, _SET_ENCODINGS, _UPDATE_REQUEST})
-_LONGEST_CUT_TEXT = 1024 * 1024
+_LONGEST = 1024 * 1024
+
+
+def _unknown(_head: bytes) -> int:
+    raise Malformed("The viewer sends what somebody who only looks has no use for.")
+
+
+def _qemu(head: bytes) -> int:
+    return 12 if head[1] == _QEMU_KEY else _unknown(head)
+
+
+_SIZES: dict[int, tuple[int, Callable[[bytes], int]]] = {
+    _SET_PIXEL_FORMAT: (1, lambda _: 20),
+    _SET_ENCODINGS: (4, lambda head: 4 + 4 * int.from_bytes(head[2:4])),
+    _UPDATE_REQUEST: (1, lambda _: 10),
+    _KEY: (1, lambda _: 8),
+    _POINTER: (1, lambda _: 6),
+    # Negative in the extended clipboard.
+    _CUT_TEXT: (8, lambda head: 8 + abs(int.from_bytes(head[4:8], signed=True))),
+    _SET_DESKTOP_SIZE: (8, lambda head: 8 + 16 * head[6]),
+    _QEMU: (2, _qemu),
+}
+"""How many bytes of a message say how long it is, and what they say. The last two are not in RFC 6143, but in
+the rfbproto project's description: what noVNC sends."""
 
 
 class ViewerInput:
@@ -105,23 +132,10 @@ class ViewerInput:
 
     def _size(self, kind: int) -> int | None:
         """Return how long a message is; None where too little of it has come to know."""
-        if kind in _FIXED:
-            return _FIXED[kind]
-        if kind == _SET_ENCODINGS:
-            return None if len(self._rest) < 4 else 4 + 4 * int.from_bytes(self._rest[2:4])  # noqa: PLR2004
-        if kind == _CUT_TEXT:
-            if len(self._rest) < 8:  # noqa: PLR2004
-                return None
-            # Negative in the extended clipboard.
-            size = abs(int.from_bytes(self._rest[4:8], signed=True))
-            if size > _LONGEST_CUT_TEXT:
-                raise Malformed("The viewer's clipboard is too large.")
-            return 8 + size
-        if kind == _SET_DESKTOP_SIZE:
-            return None if len(self._rest) < 8 else 8 + 16 * self._rest[6]  # noqa: PLR2004
-        if kind == _QEMU:
-            if len(self._rest) < 2:  # noqa: PLR2004
-                return None
-            if self._rest[1] == _QEMU_KEY:
-                return 12
-        raise Malformed("The viewer sends what somebody who only looks has no use for.")
+        head, size_of = _SIZES.get(kind, (1, _unknown))
+        if len(self._rest) < head:
+            return None
+        size = size_of(bytes(self._rest[:head]))
+        if size > _LONGEST:
+            raise Malformed("The viewer's clipboard is too large.")
+        return size

@@ -144,7 +144,7 @@ class ConsoleSocket(BaseHandler, WebSocketHandler):
         except Malformed as error:
             self._close(Ending(1002, error.detail))
         except ConnectionError:
-            # The line is lost for now, and with it what is typed. If it is lost for good, who reads it says so.
+            # The line is lost for now, and with it what is typed; of its end the reading side tells.
             return
 
     def on_close(self) -> None:
