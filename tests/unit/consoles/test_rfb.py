@@ -66,7 +66,7 @@ def test_what_is_not_known_is_not_guessed_at_where_somebody_only_looks(message):
 def test_a_long_clipboard_of_who_only_looks_is_not_kept():
     viewer = ViewerInput(view_only=True)
     viewer.feed(HANDSHAKE)
-    viewer.feed(b"\x06\0\0\0\x00\x0f\xff\xff")
+    viewer.feed(b"\x06\0\0\0\x00\x0f\0\0")
     for _ in range(15):
         assert viewer.feed(b"x" * 65536) == b""
     assert len(viewer._rest) < 65536
