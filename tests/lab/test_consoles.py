@@ -104,7 +104,9 @@ async def test_a_machine_is_watched_from_its_boot_typed_to_and_seen(tmp_path: Pa
     async with site(tmp_path) as made, made.client() as alice, made.client("carol-admin") as carol:
         machine = made.machine.id
         async with alice.console(machine) as console:
-            assert b"SeaBIOS" in await read_until(console, READY) or console.position is not None
+            booted = await read_until(console, READY)
+            assert console.position is not None
+            assert console.position.offset == len(booted)
             await heard_by_the_guest(console, b"hello")
             async with carol.console(machine) as another:
                 assert READY in await read_until(another, b"HEARD hello"), "what came before is shown first"
