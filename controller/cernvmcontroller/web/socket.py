@@ -169,7 +169,7 @@ class ConsoleSocket(BaseHandler, WebSocketHandler):
                 "console closed",
                 machine=self._machine,
                 kind=request.kind.value,
-                code=ending.code,
+                code=self.close_code or ending.code,  # where the viewer left, the viewer's
                 seconds=round(time.monotonic() - began, 1),
             )
 
