@@ -113,7 +113,7 @@ c.JupyterHub.service_check_interval = 0
 c.JupyterHub.custom_scopes = {
     "custom:cernvm:read": {"description": "See one's own virtual machines, homes and their events."},
     "custom:cernvm:write": {
-        "description": "Create, start, stop and delete one's own virtual machines.",
+        "description": "Create, start, stop and delete one's own virtual machines, and use their consoles.",
         "subscopes": ["custom:cernvm:read"],
     },
     "custom:cernvm:admin": {

@@ -41,7 +41,7 @@ napoleon_google_docstring = False
 nitpicky = True
 # Other projects' objects: their own documentation is not fetched, so that this builds without a network.
 # The models of the contract are on the page of the REST API, which is made from its own document.
-nitpick_ignore_regex = [(r"py:.*", r"(?!cernvm).*"), (r"py:.*", r"cernvmapi\.(models|usage)\..*")]
+nitpick_ignore_regex = [(r"py:.*", r"(?!cernvm).*"), (r"py:.*", r"cernvmapi\.(models|usage|consoles)\..*")]
 
 # --- pages ---
 

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import asyncio
 import time
-from contextlib import aclosing
+from contextlib import aclosing, asynccontextmanager, contextmanager
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 import httpx
 import msgspec
 
-from cernvmapi import requestid, usageverbs, verbs, wire
+from cernvmapi import consolestream, requestid, usageverbs, verbs, wire
+from cernvmapi.consoles import ConsoleKind
 from cernvmapi.errors import ControllerUnreachable
 from cernvmapi.models import Event, Health
 from cernvmapi.sse import Position
@@ -24,8 +25,11 @@ from cernvmapi.wire import Call, Settings
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import AsyncGenerator, Callable, Collection, Generator
+    from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection, Generator, Iterator
     from pathlib import Path
+
+    from cernvmapi.consoles import ConsolePosition
+    from cernvmapi.consolestream import AsyncConsoleStream, ConsoleStream
 
 T = TypeVar("T")
 
@@ -256,6 +260,34 @@ class Client:
         except httpx.HTTPError as error:
             raise wire.unreachable(self._http.base_url, error) from error
 
+    @contextmanager
+    def console(
+        self,
+        machine_id: str,
+        kind: ConsoleKind = ConsoleKind.SERIAL,
+        *,
+        view_only: bool = False,
+        after: ConsolePosition | None = None,
+    ) -> Iterator[ConsoleStream]:
+        r"""Open a console of a machine while the block runs.
+
+        >>> with client.console(machine.id) as console:
+        ...     console.write(b"ls\n")
+        ...     print(console.read())
+
+        Parameters
+        ----------
+        kind
+            The serial console, or the screen: the bytes are then RFB's.
+        view_only
+            Whether what is written is thrown away.
+        after
+            `Console.position` of an earlier one, to read on there; else all that is kept comes first.
+        """
+        ticket = self.machines.open_console(machine_id, kind, view_only=view_only, after=after)
+        with consolestream.opened(self._settings, ticket) as console:
+            yield console
+
     def close(self) -> None:
         """Close the connections."""
         self._http.close()
@@ -369,6 +401,20 @@ class AsyncClient:
                         position.passed(message.id)
         except httpx.HTTPError as error:
             raise wire.unreachable(self._http.base_url, error) from error
+
+    @asynccontextmanager
+    async def console(
+        self,
+        machine_id: str,
+        kind: ConsoleKind = ConsoleKind.SERIAL,
+        *,
+        view_only: bool = False,
+        after: ConsolePosition | None = None,
+    ) -> AsyncIterator[AsyncConsoleStream]:
+        """Open a console of a machine while the block runs, as `Client.console` does."""
+        ticket = await self.machines.open_console(machine_id, kind, view_only=view_only, after=after)
+        async with consolestream.opened_async(self._settings, ticket) as console:
+            yield console
 
     async def close(self) -> None:
         """Close the connections."""

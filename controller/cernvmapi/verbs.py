@@ -6,6 +6,7 @@ import time
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import quote
 
+from cernvmapi.consoles import ConsoleKind, ConsoleRequest, ConsoleTicket, MachineKeys
 from cernvmapi.errors import CernVMError, Conflict, error_from
 from cernvmapi.models import (
     Appliance,
@@ -38,6 +39,8 @@ from cernvmapi.wire import Call, params
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Generator
+
+    from cernvmapi.consoles import ConsolePosition
 
 T = TypeVar("T")
 LongList = list  # the name `list` is a verb below
@@ -222,6 +225,30 @@ class MachineVerbs:
     def console(self, machine_id: str) -> Call[Console]:
         """Return the end of what the machine wrote to its serial console."""
         return Call("GET", _path("machines", machine_id, "console"), Console)
+
+    @verb
+    def open_console(
+        self,
+        machine_id: str,
+        kind: ConsoleKind = ConsoleKind.SERIAL,
+        *,
+        view_only: bool = False,
+        after: ConsolePosition | None = None,
+    ) -> Call[ConsoleTicket]:
+        """Return a ticket for a console's WebSocket; ``client.console`` opens that too."""
+        request = ConsoleRequest(kind=kind, view_only=view_only, after=after)
+        return Call("POST", _path("machines", machine_id, "console"), ConsoleTicket, body=request)
+
+    @verb
+    def screenshot(self, machine_id: str) -> Call[bytes]:
+        """Return what is on a machine's screen, as PNG."""
+        return Call("GET", _path("machines", machine_id, "screenshot"), bytes)
+
+    @verb
+    def press(self, machine_id: str, *keys: str, text: str = "") -> Call[None]:
+        """Type `text` on a machine's keyboard, then press combinations of keys: ``"ctrl-alt-delete"``."""
+        body = MachineKeys(text=text, keys=[*keys])
+        return Call("POST", _path("machines", machine_id, "keys"), None, body=body)
 
 
 class OperationVerbs:

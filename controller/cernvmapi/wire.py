@@ -72,6 +72,8 @@ class Call(Generic[T]):
             return cast("T", None)
         if self.result is str:
             return cast("T", response.text)
+        if self.result is bytes:
+            return cast("T", response.content)
         try:
             return cast("T", msgspec.json.decode(response.content, type=self.result))
         except msgspec.DecodeError as error:
@@ -192,12 +194,13 @@ class Settings:
         return {
             "base_url": self.url,
             "headers": headers,
-            "verify": self._context(),
+            "verify": self.context(),
             "timeout": TIMEOUT,
             "trust_env": False,
         }
 
-    def _context(self) -> ssl.SSLContext:
+    def context(self) -> ssl.SSLContext:
+        """Return by whom the controller's certificate must be signed."""
         if isinstance(self.ca, ssl.SSLContext):
             return self.ca
         try:

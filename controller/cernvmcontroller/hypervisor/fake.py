@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING
 
 from cernvmapi.errors import HostUnreachable, HypervisorFailed, NotFound
 from cernvmapi.models import Power
-from cernvmcontroller.hypervisor.fakefaults import FaultyCalls, verb
+from cernvmcontroller.hypervisor.fakefaults import verb
 from cernvmcontroller.hypervisor.fakehost import ORDINARY, FakeDomain, FakeHost, FakePool, FakeVolume
+from cernvmcontroller.hypervisor.fakescreens import FakeScreens
 from cernvmcontroller.hypervisor.fakestream import MemoryStream
 from cernvmcontroller.hypervisor.interface import (
     AGENT_CHANNEL,
@@ -48,7 +49,7 @@ OnChannel = Callable[[str, str, ByteStream], Awaitable[None]]
 _KEPT = 4 * 1024 * 1024
 
 
-class FakeHypervisor(FaultyCalls):
+class FakeHypervisor(FakeScreens):
     """A hypervisor in memory.
 
     Parameters
@@ -81,8 +82,6 @@ class FakeHypervisor(FaultyCalls):
         self.on_channel: OnChannel | None = None
         self.reachable = True
         self._subscribers: list[Callback] = []
-        self._streams: dict[tuple[str, str], MemoryStream] = {}
-        self._agents: set[asyncio.Task[None]] = set()
 
     # --- what happens to a host and its guests, for tests ---
 

@@ -20,6 +20,12 @@ class MemoryStream:
         one._peer, other._peer = other, one
         return one, other
 
+    @property
+    def peer(self) -> MemoryStream:
+        """The other end."""
+        assert self._peer is not None
+        return self._peer
+
     async def read(self) -> bytes:
         """Return the next bytes; ``b""`` once either end is closed and all was read."""
         if self.closed and self._incoming.empty():

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Literal, Protocol
 from cernvmapi.errors import HypervisorFailed, Invalid
 from cernvmapi.models import Hardware, Power
 from cernvmcontroller.hypervisor.bandwidth import UNLIMITED, Bandwidth
+from cernvmcontroller.hypervisor.screens import Screens
 
 if TYPE_CHECKING:
     from ipaddress import IPv4Address, IPv4Network
@@ -297,7 +298,7 @@ class ByteStream(Protocol):
         ...
 
 
-class Hypervisor(Protocol):
+class Hypervisor(Screens, Protocol):
     """A connection to one hypervisor."""
 
     @property

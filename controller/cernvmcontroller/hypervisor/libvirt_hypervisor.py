@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from cernvmcontroller.hypervisor import bulkstats, capabilities, probe, streams
 from cernvmcontroller.hypervisor.connection import Connection
+from cernvmcontroller.hypervisor.display import Display
 from cernvmcontroller.hypervisor.domains import Domains
 from cernvmcontroller.hypervisor.interface import (
     AGENT_CHANNEL,
@@ -26,7 +27,7 @@ from cernvmcontroller.hypervisor.network import Networks
 from cernvmcontroller.hypervisor.storage import Storage
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from cernvmcontroller.hypervisor.statistics import DomainStatistics
@@ -59,6 +60,7 @@ class LibvirtHypervisor:
     ) -> None:
         self._connection = Connection(uri, deadline=deadline, connect_deadline=connect_deadline)
         self._domains = Domains(self._connection)
+        self._display = Display(self._connection)
         self._storage = Storage(self._connection)
         self._networks = Networks(self._connection)
         self._probe_patience = probe_patience
@@ -257,3 +259,22 @@ class LibvirtHypervisor:
     async def open_console(self, uuid: str) -> ByteStream:
         """Open the serial console."""
         return await streams.open_console(self._connection, uuid)
+
+    # screens
+
+    @property
+    def graphics_refusal(self) -> str:
+        """Why VNC servers cannot be reached."""
+        return self._display.graphics_refusal
+
+    async def open_graphics(self, uuid: str) -> ByteStream:
+        """Connect to a VNC server."""
+        return await self._display.open_graphics(uuid)
+
+    async def screenshot(self, uuid: str) -> bytes:
+        """Return what is on the screen, as PNG."""
+        return await self._display.screenshot(uuid)
+
+    async def send_keys(self, uuid: str, chords: Sequence[tuple[int, ...]]) -> None:
+        """Press keys."""
+        await self._display.send_keys(uuid, chords)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from enum import StrEnum
 
+from cernvmapi.consoles import ConsoleKind
 from cernvmapi.errors import Conflict, HostUnreachable
-from cernvmapi.models import Power, Status
+from cernvmapi.models import Power, Status, Target
 
 
 class Action(StrEnum):
@@ -82,3 +83,28 @@ def check(action: Action, status: Status, power: Power, *, protected: bool = Fal
     if action in _ANYWAY.get(status, ()):
         return False
     raise Conflict(f"The machine cannot be {_DOING[action]} while it is {status.value}.")
+
+
+def check_shown(kind: ConsoleKind | None, status: Status, target: Target, power: Power) -> None:
+    """Refuse a console that cannot be shown now.
+
+    Parameters
+    ----------
+    kind
+        None: the screen, for one picture, or the keyboard.
+
+    Raises
+    ------
+    HostUnreachable
+        Whether the machine runs is unknown.
+    Conflict
+        It is off. While it starts, or starts again, its serial console can be waited for.
+    """
+    if power is Power.UNKNOWN:
+        raise HostUnreachable(
+            "The machine's host does not answer, so nothing of it can be shown. Try again when the host is "
+            "back."
+        )
+    coming = target is Target.RUNNING and status in (Status.STARTING, Status.STOPPING)
+    if power is Power.OFF and not (kind is ConsoleKind.SERIAL and coming):
+        raise Conflict(f"The machine does not run, it is {status.value}; start it first.")

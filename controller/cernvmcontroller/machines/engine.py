@@ -25,6 +25,7 @@ from cernvmcontroller.machines.ledger import Ledger
 from cernvmcontroller.machines.operations import Operations
 from cernvmcontroller.machines.rebuild import rebuild
 from cernvmcontroller.machines.reconciler import Reconciler
+from cernvmcontroller.machines.screens import Screens
 from cernvmcontroller.machines.service import Machines
 from cernvmcontroller.machines.sessions import Sessions
 from cernvmcontroller.machines.sidecars import Sidecars
@@ -149,6 +150,7 @@ class Engine:
         )
         self.reconciler = Reconciler(Worker(self._shop), settings.retry)
         self.machines = Machines(store, self._shop, self.reconciler.interrupt)
+        self.screens = Screens(store, self._shop)
         self.downloads = downloads or Downloads(store, _nowhere(), repository)
         cancels = {"machine": self.machines.cancel_start, "appliance": self.downloads.cancel}
         self.operations = Operations(store, cancels)

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
-import structlog
 from tornado.iostream import StreamClosedError
 from tornado.web import stream_request_body
 
-from cernvmapi.errors import CernVMError, Forbidden, MethodNotAllowed, TooLarge, Unauthenticated
+from cernvmapi.errors import Forbidden, MethodNotAllowed, TooLarge
 from cernvmapi.models import encode
 from cernvmcontroller.store import Actor
 from cernvmcontroller.web import auth, decoding
@@ -20,7 +19,6 @@ from cernvmcontroller.web.queries import NoQuery
 from cernvmcontroller.web.route import Exchange, Reply, Stream
 
 if TYPE_CHECKING:
-    from cernvmcontroller.web.identity import Identity
     from cernvmcontroller.web.route import Route
     from cernvmcontroller.web.services import Services
 
@@ -76,16 +74,10 @@ class ApiHandler(BaseHandler):
         if route.access is Access.PUBLIC:
             return
         fresh = method not in auth.SAFE_METHODS
-        self.identity = await auth.identify(self.services.authenticators, self, fresh=fresh)
-        if self.identity is None:
-            raise Unauthenticated(
-                "It is not known who you are. Send a JupyterHub token in the header Authorization: Bearer …; "
-                "one that worked before has expired or was revoked."
-            )
-        structlog.contextvars.bind_contextvars(user=self.identity.label)
-        if not route.access.allows(self.identity):
+        who = await self.identified(fresh=fresh)
+        if not route.access.allows(who):
             raise Forbidden(
-                f"This takes the scope {route.access.scope}, which {self.identity.name} does not have here. "
+                f"This takes the scope {route.access.scope}, which {who.name} does not have here. "
                 "Ask the hub's administrator for it, or use a token that includes it."
             )
         if route.needs_machines:
@@ -113,7 +105,7 @@ class ApiHandler(BaseHandler):
             query=decoding.query(self.request.query_arguments, route.query or NoQuery),
             body=self._decoded(route),
             headers=self.request.headers,
-            recheck=self._still_may,
+            recheck=partial(self.still_may, route.access),
             services=self.services,
         )
         answer = await route.endpoint(exchange)
@@ -141,24 +133,6 @@ class ApiHandler(BaseHandler):
         media_type = route.result if isinstance(route.result, str) else "application/json"
         self.set_header("Content-Type", media_type)
         self.finish(reply.body if isinstance(reply.body, bytes) else encode(reply.body))
-
-    async def _still_may(self) -> bool:
-        route = self.routes[str(self.request.method)]
-        with contextlib.suppress(AttributeError):  # where it was not the hub who knew
-            del self._cached_hub_user
-        try:
-            now: Identity | None = await auth.identify(self.services.authenticators, self, fresh=True)
-        except CernVMError as error:
-            # A hub that is being restarted takes nobody's rights away.
-            return error.status >= 500  # noqa: PLR2004
-        then = self.identity
-        # Who is an administrator no longer was shown everybody's things until now.
-        return (
-            now is not None
-            and then is not None
-            and (now.name, now.kind, now.admin) == (then.name, then.kind, then.admin)
-            and route.access.allows(now)
-        )
 
     async def _stream(self, stream: Stream) -> None:
         for name, value in stream.headers.items():

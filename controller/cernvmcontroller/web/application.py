@@ -10,13 +10,19 @@ from cernvmapi.models import API_PREFIX
 from cernvmcontroller.web.api import ApiHandler
 from cernvmcontroller.web.base import NotFoundHandler
 from cernvmcontroller.web.pages import CallbackHandler, EntranceHandler
+from cernvmcontroller.web.route import as_pattern
 from cernvmcontroller.web.routes import ROUTES
+from cernvmcontroller.web.socket import ConsoleSocket
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from cernvmcontroller.web.route import Route
     from cernvmcontroller.web.services import Services
+
+
+CONSOLE_SOCKET = "/machines/{id}/console/socket"
+"""The one path that is no route: OpenAPI has no words for a WebSocket."""
 
 
 def _by_path(routes: Sequence[Route]) -> dict[str, dict[str, Route]]:
@@ -41,6 +47,7 @@ def make_application(services: Services, *, proxied: bool, prefix: str = API_PRE
         (f"{prefix}{pattern}", ApiHandler, {**shared, "routes": by_method})
         for pattern, by_method in _by_path(ROUTES).items()
     ]
+    handlers.append((prefix + as_pattern(CONSOLE_SOCKET), ConsoleSocket, shared))
     if proxied:
         base = services.hub.base_url.rstrip("/")
         handlers += [

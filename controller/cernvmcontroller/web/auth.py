@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import urlsplit
 
 from tornado.web import HTTPError, RequestHandler
+from tornado.websocket import WebSocketHandler
 
 from cernvmapi.errors import Forbidden, HubUnreachable
 from cernvmcontroller.web.identity import Identity, Kind
@@ -78,8 +79,12 @@ class HubUsers:
     async def identify(self, handler: RequestHandler, *, fresh: bool) -> Identity | None:
         """Return whom JupyterHub names; a request that changes something never relies on an older answer."""
         if handler.request.headers.get("Sec-Fetch-Mode") == "websocket":
-            # JupyterHub takes tokens from the URL for these, and cookies without a page's token.
-            raise Forbidden("There is no WebSocket here.")
+            # JupyterHub takes tokens from the URL for these, and cookies without a page's token. A console
+            # asks for a ticket beside them, which only a page of the hub can get.
+            if not isinstance(handler, WebSocketHandler):
+                raise Forbidden("There is no WebSocket here.")
+            if handler.request.query:
+                raise Forbidden("A WebSocket takes nothing in its URL, least of all a token.")
         try:
             model = await self.hub.get_user(handler, sync=False)
             cookie = not getattr(handler, "_token_authenticated", False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import time
 from ipaddress import ip_address
@@ -21,6 +22,7 @@ from cernvmapi.errors import (
     Unauthenticated,
 )
 from cernvmapi.models import encode
+from cernvmcontroller.web import auth
 from cernvmcontroller.web.logs import logger
 
 if TYPE_CHECKING:
@@ -28,7 +30,7 @@ if TYPE_CHECKING:
 
     from jupyterhub.services.auth import HubOAuth
 
-    from cernvmcontroller.web.identity import Identity
+    from cernvmcontroller.web.identity import Access, Identity
     from cernvmcontroller.web.services import Services
 
 log = logger(__name__)
@@ -81,6 +83,42 @@ class BaseHandler(HubOAuthenticated, RequestHandler):  # type: ignore[misc]
         structlog.contextvars.clear_contextvars()
         structlog.contextvars.bind_contextvars(request_id=self.request_id)
         return None
+
+    async def identified(self, *, fresh: bool) -> Identity:
+        """Find out who asks, and name them in the log.
+
+        Raises
+        ------
+        Unauthenticated
+            Nobody knows.
+        """
+        identity = await auth.identify(self.services.authenticators, self, fresh=fresh)
+        if identity is None:
+            raise Unauthenticated(
+                "It is not known who you are. Send a JupyterHub token in the header Authorization: Bearer …; "
+                "one that worked before has expired or was revoked."
+            )
+        structlog.contextvars.bind_contextvars(user=identity.label)
+        self.identity = identity
+        return identity
+
+    async def still_may(self, access: Access) -> bool:
+        """Ask again whether who asks is who they were, and may; for answers that take long."""
+        with contextlib.suppress(AttributeError):  # where it was not the hub who knew
+            del self._cached_hub_user
+        try:
+            now = await auth.identify(self.services.authenticators, self, fresh=True)
+        except CernVMError as error:
+            # A hub that is being restarted takes nobody's rights away.
+            return error.status >= _OWN_FAULT
+        then = self.identity
+        # Who is an administrator no longer was shown everybody's things until now.
+        return (
+            now is not None
+            and then is not None
+            and (now.name, now.kind, now.admin) == (then.name, then.kind, then.admin)
+            and access.allows(now)
+        )
 
     def set_default_headers(self) -> None:
         """Say the request's id; allow a browser nothing."""

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Collection
 
+    from cernvmapi.consoles import ConsoleKind, ConsoleRequest, MachineKeys
     from cernvmapi.models import (
         Appliance,
         ApplianceCreate,
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
     )
     from cernvmapi.usage import Grouping, Usage, UsageStatistics
     from cernvmcontroller.machines.figures import Figures
+    from cernvmcontroller.machines.viewing import Viewing
     from cernvmcontroller.metering.history import Range
     from cernvmcontroller.store import Actor
     from cernvmcontroller.store.entries import EntryQuery
@@ -99,6 +101,22 @@ class Machines(Protocol):
 
     async def console(self, machine_id: str) -> Console:
         """Return the end of the machine's serial console."""
+
+
+class Screens(Protocol):
+    """What machines show, and what is typed into them."""
+
+    async def check(self, machine_id: str, kind: ConsoleKind) -> None:
+        """Refuse a console that could not be opened now."""
+
+    async def open(self, actor: Actor, machine_id: str, request: ConsoleRequest) -> Viewing:
+        """Open a console and write down who did."""
+
+    async def screenshot(self, machine_id: str) -> bytes:
+        """Return what is on a machine's screen, as PNG."""
+
+    async def press(self, actor: Actor, machine_id: str, keys: MachineKeys) -> None:
+        """Press keys and write down who did, not which."""
 
 
 class Operations(Protocol):
@@ -272,6 +290,10 @@ class Engine(Protocol):
     @property
     def machines(self) -> Machines:
         """The machines."""
+
+    @property
+    def screens(self) -> Screens:
+        """Consoles, screenshots and keys."""
 
     @property
     def operations(self) -> Operations:

@@ -197,6 +197,13 @@ class Metrics:
         self.subscribers = Gauge(
             "cernvm_event_subscribers", "Event streams that are open.", registry=self.registry
         )
+        self.labels["cernvm_consoles_open"] = ("kind",)
+        self.consoles = Gauge(
+            "cernvm_consoles_open", "Consoles that somebody looks at.", ["kind"], registry=self.registry
+        )
+        self.consoles_opened = self._counter(
+            "cernvm_consoles_opened_total", "Consoles that were opened.", "kind"
+        )
         self.events = self._counter("cernvm_events_sent_total", "Events that were sent to subscribers.")
         self._starts = self._counter(
             "cernvm_starts_total",

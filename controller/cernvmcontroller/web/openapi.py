@@ -33,7 +33,7 @@ only; `custom:cernvm:admin` sees all. Errors are problem details (RFC 9457) with
 """
 _SCOPES = {
     READ: "See one's machines and what they are made of",
-    WRITE: "Make, start, stop and delete one's machines, and what read allows",
+    WRITE: "Make, start, stop and delete one's machines, use their consoles, and what read allows",
     ADMIN: "See and act on everybody's machines, hosts and records, and what write allows",
 }
 
@@ -132,7 +132,10 @@ def _content(route: Route, schemas: dict[Any, dict[str, Any]]) -> dict[str, Any]
     if route.result is None:
         return {}
     if isinstance(route.result, str):
-        return {"content": {route.result.partition(";")[0]: {"schema": {"type": "string"}}}}
+        media_type = route.result.partition(";")[0]
+        # Bytes have no schema: the media type says all (OpenAPI 3.1, "Considerations for File Uploads").
+        schema = {"type": "string"} if media_type.startswith("text/") else {}
+        return {"content": {media_type: {"schema": schema}}}
     return {"content": {"application/json": {"schema": schemas[route.result]}}}
 
 
@@ -148,6 +151,8 @@ def _codes(route: Route) -> dict[str, str]:
     if route.method != "GET":
         possible += [errors.Conflict, errors.NoRoom, errors.Invalid, errors.HypervisorFailed]
         possible += [errors.HostUnreachable, errors.TooLarge]
+    elif route.asks_host:
+        possible += [errors.Conflict, errors.HypervisorFailed, errors.HostUnreachable]
     found: dict[str, str] = {}
     for error in possible:
         status = str(error.status)

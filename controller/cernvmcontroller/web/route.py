@@ -20,6 +20,13 @@ ID = r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}"
 """What can be an id in a path; nothing else reaches the engine."""
 
 
+def as_pattern(path: str) -> str:
+    """Return a path as a regular expression; an id that cannot be one is a path that does not exist."""
+    return "".join(
+        f"(?P<id>{ID})" if part == "{id}" else re.escape(part) for part in re.split(r"(\{id\})", path)
+    )
+
+
 @dataclass(frozen=True)
 class Exchange:
     """A request that passed all checks.
@@ -103,6 +110,8 @@ class Route:
         Type of the answer; None: no body; a string: the answer's media type, for what is not JSON.
     statuses
         What success can be.
+    asks_host
+        Whether a GET does more than read what is known: it asks the machine's host.
     """
 
     method: str
@@ -116,6 +125,7 @@ class Route:
     body: Any = None
     body_required: bool = False
     statuses: tuple[int, ...] = (200,)
+    asks_host: bool = False
 
     @property
     def name(self) -> str:
@@ -129,8 +139,5 @@ class Route:
 
     @property
     def pattern(self) -> str:
-        """The path as a regular expression; an id that cannot be one is a path that does not exist."""
-        return "".join(
-            f"(?P<id>{ID})" if part == "{id}" else re.escape(part)
-            for part in re.split(r"(\{id\})", self.path)
-        )
+        """The path as a regular expression."""
+        return as_pattern(self.path)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from cernvmapi.consoles import ConsoleRequest, ConsoleTicket, MachineKeys
 from cernvmapi.models import (
     Appliance,
     ApplianceCreate,
@@ -30,7 +31,7 @@ from cernvmapi.models import (
 )
 from cernvmapi.usage import Usage, UsageStatistics
 from cernvmcontroller.web import metrics, queries
-from cernvmcontroller.web.endpoints import catalogue, events, machines, records, site, usage
+from cernvmcontroller.web.endpoints import catalogue, consoles, events, machines, records, site, usage
 from cernvmcontroller.web.identity import Access
 from cernvmcontroller.web.route import Route
 
@@ -88,6 +89,18 @@ ROUTES: tuple[Route, ...] = (
     _route(
         "GET /machines/{id}/console", _R, machines.get_machine_console, Console, "machines",
         "Get the end of a machine's serial console",
+    ),
+    _route(
+        "POST /machines/{id}/console", _W, consoles.open_console, ConsoleTicket, "machines",
+        "Get a ticket for the WebSocket of a machine's console", body=ConsoleRequest,
+    ),
+    _route(
+        "GET /machines/{id}/screenshot", _R, consoles.get_screenshot, consoles.SCREENSHOT, "machines",
+        "Get what is on a machine's screen", asks_host=True,
+    ),
+    _route(
+        "POST /machines/{id}/keys", _W, consoles.press_keys, None, "machines",
+        "Type on a machine's keyboard", body=MachineKeys, statuses=(204,),
     ),
     _route(
         "GET /machines/{id}/usage", _R, usage.get_machine_usage, Usage, "usage",

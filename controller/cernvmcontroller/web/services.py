@@ -14,6 +14,8 @@ from cernvmcontroller.web import openapi
 from cernvmcontroller.web.auth import HubUsers, SharedSecret
 from cernvmcontroller.web.metrics import Metrics
 from cernvmcontroller.web.routes import ROUTES
+from cernvmcontroller.web.tickets import Tickets
+from cernvmcontroller.web.viewers import Viewers
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
     from cernvmcontroller.web.engine import Engine
 
 RECHECK = 60.0
+PATIENCE = 30.0
 _BRIEFLY = 0.02
 
 
@@ -43,6 +46,8 @@ class Services:
         Seconds of silence on an event stream after which it says that it is still there.
     recheck
         Seconds after which it is asked again whether who listens to a stream still may.
+    patience
+        Seconds that a viewer of a console may take nothing of what is sent to it.
     """
 
     engine: Engine
@@ -52,15 +57,20 @@ class Services:
     document: bytes = field(default_factory=lambda: encode(openapi.document(ROUTES)))
     heartbeat: float = HEARTBEAT
     recheck: float = RECHECK
+    patience: float = PATIENCE
+    tickets: Tickets = field(default_factory=Tickets, repr=False)
+    """For consoles."""
+    viewers: Viewers = field(default_factory=Viewers)
+    """Of consoles."""
     streams: set[asyncio.Task[None]] = field(default_factory=set)
-    """The open event streams."""
+    """The open event streams and consoles."""
     cookie_secret: bytes = field(default_factory=lambda: secrets.token_bytes(32), repr=False)
 
     open_requests: set[object] = field(default_factory=set)
     """The requests that are being answered."""
 
     async def finish(self, seconds: float) -> None:
-        """End all event streams and let what is being answered be answered, for some seconds."""
+        """End all event streams and consoles; let what is being answered be answered, for some seconds."""
         for stream in tuple(self.streams):
             stream.cancel()
         deadline = time.monotonic() + seconds

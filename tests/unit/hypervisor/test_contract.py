@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from uuid import uuid4
 
 import pytest
+from tests.fixtures import rfb
 from tests.unit.hypervisor.bench import Bench, bench, read_until, tiny_image, until
 
 from cernvmapi.errors import CernVMError, HypervisorFailed, NotFound
@@ -434,3 +435,39 @@ class TestGuest:
         assert said.cpu_ms
         assert said.cpu_ms > 500
         assert said.disk_read
+
+
+class TestScreens:
+    async def test_the_screen_of_a_domain_that_is_off(self, guest: tuple[Bench, str]) -> None:
+        made, uuid = guest
+        assert made.hypervisor.graphics_refusal == ""
+        with pytest.raises(WrongState):
+            await made.hypervisor.open_graphics(uuid)
+        with pytest.raises(WrongState):
+            await made.hypervisor.screenshot(uuid)
+        with pytest.raises(WrongState):
+            await made.hypervisor.send_keys(uuid, [(28,)])
+
+    async def test_the_screen_of_a_domain_that_does_not_exist(self, guest: tuple[Bench, str]) -> None:
+        made, _ = guest
+        for verb in (made.hypervisor.open_graphics, made.hypervisor.screenshot):
+            with pytest.raises(NotFound):
+                await verb(str(uuid4()))
+
+    async def test_a_screen_has_pixels_for_two_and_a_keyboard(self, guest: tuple[Bench, str]) -> None:
+        made, uuid = guest
+        await made.hypervisor.start(uuid)
+        streams = [await made.hypervisor.open_graphics(uuid) for _ in range(2)]
+        for stream in streams:
+            viewer = rfb.Viewer(stream.read, stream.write)
+            await viewer.shake_hands()
+            picture = await viewer.picture()
+            assert len(picture) == viewer.width * viewer.height * 4 > 0
+        assert (await made.hypervisor.screenshot(uuid)).startswith(b"\x89PNG\r\n\x1a\n")
+        await made.hypervisor.send_keys(uuid, [(28,), (42, 30)])
+
+        await made.hypervisor.destroy(uuid)
+        for stream in streams:
+            await read_until(stream, b"only its end ends this")
+            await stream.close()
+            assert await stream.read() == b""

@@ -7,6 +7,12 @@ from typing import TYPE_CHECKING
 
 import httpx
 import pytest
+from tests.unit.web.memory import machine
+
+from cernvmapi import AsyncClient
+from cernvmapi.errors import NotFound
+from cernvmapi.models import Power, Status
+from cernvmcontroller.web.socket import REVOKED
 
 if TYPE_CHECKING:
     from tests.unit.threats.site import Site
@@ -51,6 +57,27 @@ async def test_a_notebooks_token_reaches_its_owners_things_and_dies_with_its_ser
             await ends(stream)
         assert (await http.post("/machines/m-alice/start")).status_code == 401
         assert (await http.get("/machines")).status_code == 401
+
+
+async def test_a_notebooks_token_opens_its_owners_consoles_until_its_server_ends(site: Site) -> None:
+    for owner in ("alice", "bob"):
+        site.engine.machines.put(machine(f"m-{owner}", owner, status=Status.RUNNING, power=Power.ON))
+    guest = await site.engine.screens.boot("m-alice")
+    await guest.write(b"login: ")
+    token = await site.notebook_token("alice")
+    try:
+        async with AsyncClient(site.url, token) as client:
+            with pytest.raises(NotFound):
+                async with client.console("m-bob"):
+                    pass
+            async with client.console("m-alice") as console:
+                assert await console.read() == b"login: "
+                await site.hub.call("DELETE", "/users/alice/server")
+                async with asyncio.timeout(DEADLINE):
+                    assert await console.read() == b""
+                assert console.ended == REVOKED.reason
+    finally:
+        await site.engine.screens.consoles.close()
 
 
 async def test_a_right_that_a_group_lost_is_gone_at_once(site: Site) -> None:

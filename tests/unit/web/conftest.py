@@ -62,3 +62,4 @@ async def served(engine, hub):
     port = listeners.listen_behind_proxy("127.0.0.1", 0, None)
     yield Served(engine, hub, services, listeners, port)
     await listeners.close()
+    await engine.screens.consoles.close()

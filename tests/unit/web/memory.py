@@ -7,6 +7,7 @@ from itertools import count
 
 import msgspec
 
+from cernvmapi.consoles import ConsoleKind
 from cernvmapi.errors import Busy, Conflict, Malformed, NotFound
 from cernvmapi.models import (
     Appliance,
@@ -33,8 +34,12 @@ from cernvmapi.models import (
     VolumeKind,
 )
 from cernvmapi.usage import Usage, UsageStatistics, UseOf
+from cernvmcontroller.consoles import keyboard
 from cernvmcontroller.events import Batch, EventLog
+from cernvmcontroller.hypervisor.fakestream import MemoryStream
+from cernvmcontroller.machines.console import Consoles
 from cernvmcontroller.machines.figures import Figures
+from cernvmcontroller.machines.viewing import ScreenViewing, SerialViewing
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -170,6 +175,52 @@ class Machines:
     async def console(self, machine_id):
         await self.get(machine_id)
         return Console(machine=machine_id, text="login: \x1b[0m")
+
+
+class Screens:
+    """Real rings and viewings of machines whose guests are the test: `guests` has their ends."""
+
+    def __init__(self, engine):
+        self.engine = engine
+        self.consoles = Consoles()
+        self.guests = {}
+        self.screens = []
+        self.pressed = []
+        self.refusal = None
+
+    async def boot(self, machine_id):
+        """Return the guest's end of a serial console."""
+        ours, theirs = MemoryStream.pair()
+
+        async def opener():
+            return ours
+
+        self.consoles.follow(machine_id, opener)
+        while self.consoles.kept(machine_id) is None or not self.consoles._streams:  # noqa: ASYNC110
+            await asyncio.sleep(0)
+        return theirs
+
+    async def check(self, machine_id, kind):
+        await self.engine.machines.get(machine_id)
+        if self.refusal:
+            raise self.refusal
+
+    async def open(self, actor, machine_id, request):
+        await self.check(machine_id, request.kind)
+        self.engine.record(actor, "machine.console", f"machine/{machine_id}")
+        if request.kind is ConsoleKind.SERIAL:
+            return SerialViewing(self.consoles, machine_id, view_only=request.view_only, after=request.after)
+        ours, theirs = MemoryStream.pair()
+        self.screens.append(theirs)
+        return ScreenViewing(ours, view_only=request.view_only)
+
+    async def screenshot(self, machine_id):
+        await self.engine.machines.get(machine_id)
+        return b"\x89PNG\r\n\x1a\n"
+
+    async def press(self, actor, machine_id, keys):
+        self.pressed += keyboard.pressed(keys.text, keys.keys)
+        self.engine.record(actor, "machine.keys", f"machine/{machine_id}")
 
 
 class Operations:
@@ -442,6 +493,7 @@ class MemoryEngine:
         self.events = EventLog(self.journal)
         self.audit = Audit()
         self.machines = Machines(self)
+        self.screens = Screens(self)
         self.operations = Operations(self)
         self.volumes = Volumes()
         self.inventory = Inventory()

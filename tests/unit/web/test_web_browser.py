@@ -1,8 +1,15 @@
 """Visits by browser: log-in through the hub, and pages of others that try to use its cookie."""
 
+import json
 import re
 
 import pytest
+from tests.unit.web.memory import machine
+from websockets.asyncio.client import connect
+from websockets.exceptions import ConnectionClosed, InvalidStatus
+
+from cernvmapi.consoles import PROTOCOL
+from cernvmapi.models import Power, Status
 
 
 @pytest.fixture
@@ -154,3 +161,59 @@ async def test_with_domains_of_their_own_the_log_in_is_at_the_hubs(served):
     async with served.http() as http:
         to_hub = await http.get(f"{served.origin}/services/cernvm/")
     assert to_hub.headers["Location"].startswith("http://hub.localhost:8000/hub/api/oauth2/authorize?")
+
+
+def console(served, browser, ticket, **headers):
+    """Open a console as a page does: with the cookies, and with what the browser says of the page."""
+    cookies = "; ".join(f"{name}={value}" for name, value in browser.cookies.items())
+    return connect(
+        f"ws://127.0.0.1:{served.port}/services/cernvm/api/v1/machines/m-alice/console/socket",
+        subprotocols=[PROTOCOL, f"ticket.{ticket}"],
+        additional_headers={"Cookie": cookies, "Sec-Fetch-Mode": "websocket", **headers},
+        proxy=None,
+    )
+
+
+async def ticket_of_a_page(served, browser):
+    served.engine.machines.put(machine("m-alice", "alice", status=Status.RUNNING, power=Power.ON))
+    headers = {"Origin": served.origin, "Sec-Fetch-Site": "same-origin", "Sec-Fetch-Mode": "cors"}
+    answer = await browser.post("/machines/m-alice/console", headers=headers)
+    assert answer.status_code == 200, answer.text
+    return answer.json()["ticket"]
+
+
+async def test_a_page_of_the_hub_opens_a_console_with_its_cookie(served, browser):
+    ticket = await ticket_of_a_page(served, browser)
+    page = {"Origin": served.origin, "Sec-Fetch-Site": "same-origin"}
+    async with console(served, browser, ticket, **page) as opened:
+        assert json.loads(await opened.recv())["offset"] == 0
+        del served.hub.tokens["alice-write"]
+        with pytest.raises(ConnectionClosed) as end:
+            await opened.recv()
+    assert end.value.rcvd.code == 4003
+
+
+@pytest.mark.parametrize(
+    "page",
+    [
+        {},
+        {"Origin": "https://evil.example"},
+        {"Origin": "https://evil.example", "Sec-Fetch-Site": "same-site"},
+        {"Sec-Fetch-Site": "cross-site"},
+        {"Referer": "http://127.0.0.1/services/cernvm/"},
+    ],
+    ids=["unknown", "another", "sibling", "cross", "referer"],
+)
+async def test_a_page_that_is_not_this_hubs_gets_no_console_even_with_a_ticket(served, browser, page):
+    ticket = await ticket_of_a_page(served, browser)
+    with pytest.raises(InvalidStatus) as refused:
+        async with console(served, browser, ticket, **page):
+            pass
+    assert refused.value.response.status_code == 403
+    assert "page of another site" in json.loads(refused.value.response.body)["detail"]
+
+
+async def test_without_the_pages_token_there_is_no_ticket(served, browser):
+    del browser.headers["X-XSRFToken"]
+    answer = await browser.post("/machines/m-alice/console", headers={"Origin": served.origin})
+    assert answer.status_code == 403

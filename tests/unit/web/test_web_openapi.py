@@ -137,7 +137,8 @@ def test_the_client_has_a_verb_for_every_route_and_no_other():
                          "start": ["ID"], "shutdown": ["ID"], "poweroff": ["ID"], "reboot": ["ID"],
                          "put_session": ["ID", models.Session()],
                          "change": ["ID"], "refresh": ["ID"], "machine": ["ID"], "host": ["ID"],
-                         "appliance": ["ID"], "machines": [["m-1"]]}.get(attribute, [])  # fmt: skip
+                         "appliance": ["ID"], "machines": [["m-1"]], "open_console": ["ID"],
+                         "screenshot": ["ID"], "press": ["ID"]}.get(attribute, [])  # fmt: skip
             if (name, attribute) == ("FeedVerbs", "create"):
                 arguments = ["https://feeds.example/one.rss"]
             with pytest.raises(InterruptedError):
