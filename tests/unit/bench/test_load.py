@@ -47,7 +47,8 @@ async def test_lists_are_timed_and_memory_weighed(tmp_path, monkeypatch):
 async def test_a_hub_finds_all_servers_again_without_a_call_of_libvirt(tmp_path, monkeypatch):
     monkeypatch.setattr(attach, "MACHINES", 8)
     found = await attach.measure(tmp_path, None)
-    assert found["requests"] == {"GET list_machines": 1}
+    # Once for all spawners: what is there, and how long the controller itself waits.
+    assert found["requests"] == {"GET list_machines": 1, "GET get_health_details": 1}
     assert found["libvirt_calls"] == 0
 
 
