@@ -24,7 +24,7 @@ T = TypeVar("T")
 Name = Annotated[str, Meta(min_length=1, max_length=255)]
 """What a person typed: any script, never used as a path, a domain name or a certificate name."""
 
-Slug = Annotated[str, Meta(pattern=r"^[a-z0-9]([a-z0-9._-]{0,61}[a-z0-9])?$")]
+Slug = Annotated[str, Meta(pattern=r"^[a-z0-9]([a-z0-9._-]{0,61}[a-z0-9])?$(?!\n)")]
 """An identifier that an administrator chose: safe in URLs, paths and XML."""
 
 EnvName = Annotated[str, Meta(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,127}$")]
@@ -33,6 +33,8 @@ OwnerId = Annotated[str, Meta(min_length=1, max_length=255)]
 """An account beyond its name, which another account may get later; opaque, made by the hub."""
 
 Label = Annotated[str, Meta(max_length=255)]
+
+CpuFeature = Annotated[str, Meta(pattern=r"^[a-z0-9_.-]{1,64}$")]
 
 
 class Received(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -188,7 +190,15 @@ class MachineCreate(Received, frozen=True, kw_only=True):
     memory_mib: Annotated[int, Meta(ge=64, le=8 * 1024 * 1024)] | None = None
     host: Slug | None = None
     cluster: Slug | None = None
-    """Only hosts of this cluster; clusters come with hosts in them. No host is in one yet: `NoRoom`."""
+    """Only hosts of this cluster; the machine is in it."""
+    arch: Annotated[str, Meta(pattern=r"^[a-z0-9_]{1,32}$")] | None = None
+    """Only hosts of this processor architecture (``x86_64``); None: any that runs the appliance."""
+    cpu_features: list[CpuFeature] = field(default_factory=list)
+    """Only hosts whose processors have these (``avx2``), in libvirt's names."""
+    host_labels: dict[Label, Label] = field(default_factory=dict)
+    """Only hosts with these labels."""
+    apart: Slug | None = None
+    """A group of the owner's machines of which no host gets two."""
     home: bool = False
     """Attach the home volume of (owner, server_name), made when there is none."""
     home_mib: Annotated[int, Meta(ge=64, le=1024 * 1024 * 1024)] | None = None
@@ -333,7 +343,16 @@ class Host(Sent, frozen=True, kw_only=True):
     """``kvm`` or ``qemu``; None before it was probed."""
     libvirt_version: str = ""
     hypervisor_version: str = ""
+    cpu_features: list[str] = field(default_factory=list)
+    """Of its processors, in libvirt's names."""
+    reached: bool = True
+    """The hub reaches its machines over their network: only then they serve notebooks."""
     labels: dict[str, str] = field(default_factory=dict)
+    notes: str = ""
+    address: str = ""
+    """Where people reach it for a console or SSH."""
+    source: str = "configuration"
+    """Who says how it is reached: ``configuration``, or ``api`` where it was attached."""
 
 
 class Network(Sent, frozen=True, kw_only=True):

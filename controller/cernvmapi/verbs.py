@@ -92,6 +92,7 @@ class MachineVerbs:
         owner: str | None = None,
         status: Status | Collection[Status] | None = None,
         host: str | None = None,
+        cluster: str | None = None,
         search: str | None = None,
         sort: str | None = None,
         limit: int | None = None,
@@ -111,7 +112,14 @@ class MachineVerbs:
             How many, from where: pass `Page.next` of the page before.
         """
         query = params(
-            owner=owner, status=status, host=host, search=search, sort=sort, limit=limit, cursor=cursor
+            owner=owner,
+            status=status,
+            host=host,
+            cluster=cluster,
+            search=search,
+            sort=sort,
+            limit=limit,
+            cursor=cursor,
         )
         return Call("GET", "/machines", Page[Machine], query)
 
@@ -122,11 +130,13 @@ class MachineVerbs:
         owner: str | None = None,
         status: Status | Collection[Status] | None = None,
         host: str | None = None,
+        cluster: str | None = None,
         search: str | None = None,
         sort: str | None = None,
     ) -> Steps[LongList[Machine]]:
         """Return the machines of all pages."""
-        query = params(owner=owner, status=status, host=host, search=search, sort=sort, limit=LARGEST_PAGE)
+        filters = params(owner=owner, status=status, host=host, cluster=cluster, search=search)
+        query = {**filters, **params(sort=sort, limit=LARGEST_PAGE)}
         return _pages("/machines", Machine, query)
 
     @verb

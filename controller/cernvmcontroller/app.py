@@ -31,7 +31,7 @@ from cernvmcontroller.inventory import HostSpec, Inventory, load_hosts
 from cernvmcontroller.inventory.localaddresses import is_ours, local_addresses
 from cernvmcontroller.machines.engine import Engine
 from cernvmcontroller.machines.settings import Settings
-from cernvmcontroller.placement import Overcommit
+from cernvmcontroller.placement.options import PlacementOptions
 from cernvmcontroller.statedir import (
     StateError,
     ensure_folder,
@@ -60,7 +60,7 @@ _LARGEST_NETWORK = 4000
 _BIND_RETRY = 0.5
 
 
-class CernVMController(Application):
+class CernVMController(PlacementOptions, Application):
     """The controller of CernVM Hub: the one process that talks to libvirt and writes the database."""
 
     name = Unicode("cernvm-controller")
@@ -176,13 +176,6 @@ class CernVMController(Application):
 
     # --- limits ---
 
-    vcpu_overcommit = Float(4.0, help="How many vCPUs are promised for each processor of a host.").tag(
-        config=True
-    )
-    memory_overcommit = Float(1.0, help="How much memory is promised for each MiB of a host.").tag(
-        config=True
-    )
-    reserved_memory_mib = Integer(1024, help="Memory in MiB that a host keeps for itself.").tag(config=True)
     boot_timeout = Float(180, help="Seconds until the agent of a machine that was switched on answers.").tag(
         config=True
     )
@@ -435,10 +428,11 @@ class CernVMController(Application):
         Raises
         ------
         StateError
-            The context of the site cannot be given to machines.
+            The context of the site cannot be given to machines, or its rules of placement are none.
         """
         try:
             refuse_secrets(self.context, "c.CernVMController.context")
+            policy = self.policy()
         except Invalid as error:
             raise StateError(error.detail) from None
         return Settings(
@@ -451,7 +445,9 @@ class CernVMController(Application):
             poll_interval=self.poll_interval,
             keep_unused=self.keep_unused_bases,
             home_mib=self.home_mib,
-            overcommit=Overcommit(self.vcpu_overcommit, self.memory_overcommit),
+            overcommit=self.overcommit(),
+            policy=policy,
+            quota=self.quota,
             reserved_memory_mib=self.reserved_memory_mib,
             layer=Path(self.layer) if self.layer else None,
             context=dict(self.context),

@@ -53,6 +53,7 @@ class HostCapabilities:
     hypervisor_version: str
     domain_types: frozenset[str]
     """As announced (``kvm``, ``qemu``); whether KVM really runs a guest is what the probe finds out."""
+    cpu_features: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)

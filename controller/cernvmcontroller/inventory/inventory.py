@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
+from cernvmapi.clusters import DEFAULT_CLUSTER
 from cernvmapi.errors import HostUnreachable, NotFound
 from cernvmcontroller import naming
 from cernvmcontroller.hypervisor.interface import Hypervisor
@@ -16,7 +17,7 @@ from cernvmcontroller.hypervisor.measured import measured
 from cernvmcontroller.inventory.hostlink import HostLink
 from cernvmcontroller.measures import Measures, Unmeasured
 from cernvmcontroller.placement import Candidate
-from cernvmcontroller.store import Actor, Store, volumes
+from cernvmcontroller.store import Actor, Store, clusters, volumes
 from cernvmcontroller.store import inventory as rows
 from cernvmcontroller.store.tables import HostRow, MetaRow, NetworkRow, PoolRow
 
@@ -233,6 +234,7 @@ class Inventory:
         networks = {row.id: row for row in await rows.networks(session)}
         pools = {row.id: row for row in await rows.pools(session)}
         hosts = {row.id: row for row in await rows.hosts(session)}
+        members = await clusters.of_hosts(session)
         taken, bases = await rows.addresses_used(session), await volumes.bases(session)
         found = []
         for link in self.links.values():
@@ -255,6 +257,10 @@ class Inventory:
                     disk_free_mib=pool.available_mib if pool.capacity_mib else None,
                     addresses_free=network.addresses - taken.get(network.id, 0),
                     acceleration=link.known_acceleration(),
+                    clusters=members.get(link.id, frozenset()) | {DEFAULT_CLUSTER},
+                    labels=row.labels,
+                    cpu_features=frozenset(row.cpu_features),
+                    reached=row.reached,
                     bases=_digests(bases.get(pool.id, ())),
                 )
             )
@@ -313,6 +319,7 @@ class Inventory:
                     memory_mib=seen.memory_mib,
                     libvirt_version=seen.libvirt_version,
                     hypervisor_version=seen.hypervisor_version,
+                    cpu_features=sorted(seen.cpu_features),
                     acceleration=link.known_acceleration(),
                 ),
             )

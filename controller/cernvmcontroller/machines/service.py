@@ -15,7 +15,7 @@ from cernvmapi.models import (
     Session,
     Status,
 )
-from cernvmcontroller.machines import agentwire, verbs
+from cernvmcontroller.machines import agentwire, quota, verbs
 from cernvmcontroller.machines.actions import Action, check
 from cernvmcontroller.machines.birth import Birth
 from cernvmcontroller.machines.ledger import changed, to_model
@@ -60,6 +60,7 @@ class Machines:
         owner: str | None = None,
         status: Collection[Status] = (),
         host: str | None = None,
+        cluster: str | None = None,
         search: str | None = None,
         sort: str = "-created",
         limit: int = 100,
@@ -70,6 +71,7 @@ class Machines:
             owner=owner,
             statuses=tuple(status),
             host=host,
+            cluster=cluster,
             search=search,
             sort=sort,
             limit=limit,
@@ -117,7 +119,13 @@ class Machines:
         if check(Action.START, row.status, row.power):
             link = self._shop.inventory.link(row.host)
             host = await inventory.host(tx.session, link.id)
+            if host.maintenance:
+                raise Conflict(
+                    f"The host {host.name} is in maintenance, and the machine is placed there. Try again "
+                    "when an administrator has ended it."
+                )
             settings = self._shop.settings
+            await quota.check(tx.session, settings.quota, row, new=False)
             memory = max(0, host.memory_mib - settings.reserved_memory_mib)
             await inventory.promise(
                 tx,

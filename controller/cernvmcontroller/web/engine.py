@@ -60,6 +60,7 @@ class Machines(Protocol):
         owner: str | None = None,
         status: Collection[Status] = (),
         host: str | None = None,
+        cluster: str | None = None,
         search: str | None = None,
         sort: str = "-created",
         limit: int = 100,

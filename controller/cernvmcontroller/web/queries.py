@@ -36,6 +36,8 @@ class MachinesQuery(Paged, frozen=True, kw_only=True):
     """In one of these states."""
     host: Text | None = None
     """On this host."""
+    cluster: Text | None = None
+    """In this cluster, by id."""
     search: Text | None = None
     """With this in its name, owner, address or labels."""
     sort: Annotated[str, Meta(pattern=r"^-?(name|owner|status|host|created)$")] = "-created"
