@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 import httpx
 import msgspec
 
-from cernvmapi import requestid, verbs, wire
+from cernvmapi import hostverbs, requestid, verbs, wire
 from cernvmapi.errors import ControllerUnreachable
 from cernvmapi.models import Event, Health
 from cernvmapi.sse import Position
@@ -56,8 +56,12 @@ class Flavors(verbs.FlavorVerbs, SyncGroup):
     """The sizes."""
 
 
-class Hosts(verbs.HostVerbs, SyncGroup):
+class Hosts(hostverbs.HostVerbs, SyncGroup):
     """The hosts."""
+
+
+class Clusters(hostverbs.ClusterVerbs, SyncGroup):
+    """Named sets of hosts and machines."""
 
 
 class Networks(verbs.NetworkVerbs, SyncGroup):
@@ -92,8 +96,12 @@ class AsyncFlavors(verbs.FlavorVerbs, AsyncGroup):
     """The sizes."""
 
 
-class AsyncHosts(verbs.HostVerbs, AsyncGroup):
+class AsyncHosts(hostverbs.HostVerbs, AsyncGroup):
     """The hosts."""
+
+
+class AsyncClusters(hostverbs.ClusterVerbs, AsyncGroup):
+    """Named sets of hosts and machines."""
 
 
 class AsyncNetworks(verbs.NetworkVerbs, AsyncGroup):
@@ -133,6 +141,7 @@ class Client:
         self.appliances = Appliances(self)
         self.flavors = Flavors(self)
         self.hosts = Hosts(self)
+        self.clusters = Clusters(self)
         self.networks = Networks(self)
         self.pools = Pools(self)
         self.audit = Audit(self)
@@ -261,6 +270,7 @@ class AsyncClient:
         self.appliances = AsyncAppliances(self)
         self.flavors = AsyncFlavors(self)
         self.hosts = AsyncHosts(self)
+        self.clusters = AsyncClusters(self)
         self.networks = AsyncNetworks(self)
         self.pools = AsyncPools(self)
         self.audit = AsyncAudit(self)

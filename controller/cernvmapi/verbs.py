@@ -12,7 +12,6 @@ from cernvmapi.models import (
     AuditRecord,
     Console,
     Flavor,
-    Host,
     Machine,
     MachineCreate,
     MachineStart,
@@ -318,20 +317,6 @@ class FlavorVerbs:
     def list(self) -> Steps[LongList[Flavor]]:
         """Return the flavors."""
         return _pages("/flavors", Flavor, {})
-
-
-class HostVerbs:
-    """The hosts, for administrators; ``client.hosts``."""
-
-    @verb
-    def list(self) -> Steps[LongList[Host]]:
-        """Return the hosts."""
-        return _pages("/hosts", Host, {})
-
-    @verb
-    def get(self, host_id: str) -> Call[Host]:
-        """Return one host."""
-        return Call("GET", _path("hosts", host_id), Host)
 
 
 class NetworkVerbs:

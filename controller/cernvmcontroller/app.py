@@ -11,6 +11,7 @@ import resource
 import signal
 import sys
 from contextlib import AsyncExitStack
+from functools import partial
 from importlib.metadata import version
 from ipaddress import IPv4Network
 from pathlib import Path
@@ -27,7 +28,8 @@ from cernvmcontroller.commands import COMMANDS
 from cernvmcontroller.context import refuse_secrets
 from cernvmcontroller.hypervisor import open_hypervisor
 from cernvmcontroller.hypervisor.interface import FilterSpec, NetworkSpec, PoolSpec
-from cernvmcontroller.inventory import HostSpec, Inventory, load_hosts
+from cernvmcontroller.inventory import Defaults, HostSpec, Inventory, attached, load_hosts
+from cernvmcontroller.inventory.hostspec import LARGEST_NETWORK
 from cernvmcontroller.inventory.localaddresses import is_ours, local_addresses
 from cernvmcontroller.machines.engine import Engine
 from cernvmcontroller.machines.settings import Settings
@@ -56,7 +58,6 @@ if TYPE_CHECKING:
 
 log = logger(__name__)
 
-_LARGEST_NETWORK = 4000
 _BIND_RETRY = 0.5
 
 
@@ -126,9 +127,12 @@ class CernVMController(PlacementOptions, Application):
         [{"name": "local", "uris": ["qemu:///system"]}],
         help="Hosts that run machines: `name`, `uris` (one libvirt connection URI) and, where a "
         "host differs, "
-        "`level` (observe, control, provision, notebook), `pool`, `pool_path`, `shared`, "
-        "`acceleration` (auto, kvm, "
-        "qemu), `maintenance`, `labels`.",
+        "`level` (observe, control, provision, notebook), `pool`, `pool_path`, `shared`, `reached`, "
+        "`acceleration` (auto, kvm, qemu), `maintenance`, `labels`. More hosts are attached through the API.",
+    ).tag(config=True)
+    credentials_dir = Unicode(
+        help="Folder with a folder of certificates or keys for each name that hosts which are attached "
+        "through the API refer to. Default: `credentials` in the state folder."
     ).tag(config=True)
     pool_path = Unicode(
         help="Folder of the storage pool on each host. Default: `/var/lib/libvirt/<hub_name>`."
@@ -242,6 +246,10 @@ class CernVMController(PlacementOptions, Application):
     def _default_hub_token_file(self) -> str:
         return str(self.state / "hub_token")
 
+    @default("credentials_dir")
+    def _default_credentials_dir(self) -> str:
+        return str(self.state / "credentials")
+
     @default("pool_path")
     def _default_pool_path(self) -> str:
         return f"/var/lib/libvirt/{self.hub_name}"
@@ -346,6 +354,7 @@ class CernVMController(PlacementOptions, Application):
             probe_image=load_manifest(Path(self.probe_image)).image if self.probe_image else None,
             slots=self.slots,
             measures=self.metrics,
+            attached=partial(attached, defaults=self.defaults()),
         )
         catalogue = Catalogue(
             store,
@@ -406,10 +415,15 @@ class CernVMController(PlacementOptions, Application):
     # --- what the options mean ---
 
     def host_specs(self) -> list[HostSpec]:
-        """Return the hosts with what shall exist on them."""
+        """Return the configured hosts with what shall exist on them."""
+        there = self.defaults()
+        return load_hosts(self.hosts, pool=there.pool, network=there.network, filter_=there.filter)
+
+    def defaults(self) -> Defaults:
+        """Return what exists on a host that says nothing else."""
         subnet = IPv4Network(self.subnet)
         room = subnet.num_addresses - NetworkSpec.RESERVED - 1
-        network = NetworkSpec(self.hub_name, self.bridge, subnet, hosts=min(_LARGEST_NETWORK, room))
+        network = NetworkSpec(self.hub_name, self.bridge, subnet, hosts=min(LARGEST_NETWORK, room))
         gateway = str(network.gateway)
         ports = {self.hub_port, *(port for address, port in self.machine_bind if address == gateway)}
         filter_ = FilterSpec(
@@ -420,7 +434,7 @@ class CernVMController(PlacementOptions, Application):
             subnet=str(subnet),
         )
         pool = PoolSpec(self.hub_name, self.pool_path)
-        return load_hosts(self.hosts, pool=pool, network=network, filter_=filter_)
+        return Defaults(pool, network, filter_, Path(self.credentials_dir).absolute())
 
     def settings(self) -> Settings:
         """Return what the engine is told.

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
 from cernvmapi.errors import HostUnreachable, HypervisorFailed, NotFound
 from cernvmapi.models import Power
-from cernvmcontroller.hypervisor.fakehost import FakeDomain, FakeHost, FakePool, FakeVolume
+from cernvmcontroller.hypervisor.fakehost import ANNOUNCED, FakeDomain, FakeHost, FakePool, FakeVolume
 from cernvmcontroller.hypervisor.fakestream import MemoryStream
 from cernvmcontroller.hypervisor.interface import (
     AGENT_CHANNEL,
@@ -39,6 +39,8 @@ from cernvmcontroller.hypervisor.interface import (
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+
+    from cernvmcontroller.hypervisor.survey import Survey
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -93,17 +95,7 @@ class FakeHypervisor:
         self.host = host or FakeHost()
         self.deadline = deadline
         self.acceleration = acceleration
-        self.announced = capabilities or HostCapabilities(
-            host_uuid="6d3b8d0e-7a0c-4a5e-9d8c-0f0f0f0f0f0f",
-            hostname="fake",
-            arch="x86_64",
-            cpu_model="Fake-CPU",
-            cpus=8,
-            memory_mib=32768,
-            libvirt_version="9.0.0",
-            hypervisor_version="7.2.0",
-            domain_types=frozenset({"kvm", "qemu"}),
-        )
+        self.announced = capabilities or ANNOUNCED
         self.alive = False
         self.reason = "not connected yet"
         self.stuck = 0
@@ -201,6 +193,11 @@ class FakeHypervisor:
     async def capabilities(self) -> HostCapabilities:
         """Return what was announced."""
         return self.announced
+
+    @_verb
+    async def survey(self) -> Survey:
+        """Return what there is on the host."""
+        return self.host.survey()
 
     @_verb
     async def probe_acceleration(self, image: Path | None, pool: str) -> str:  # noqa: ARG002

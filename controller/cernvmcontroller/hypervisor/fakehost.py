@@ -8,14 +8,29 @@ from typing import TYPE_CHECKING
 from lxml import etree
 
 from cernvmapi.errors import HypervisorFailed, NotFound
+from cernvmapi.hosts import SeenNetwork, SeenPool
 from cernvmapi.models import Power
 from cernvmcontroller.hypervisor import metadata
-from cernvmcontroller.hypervisor.interface import DomainState
+from cernvmcontroller.hypervisor.interface import DomainState, HostCapabilities
+from cernvmcontroller.hypervisor.survey import Survey
 
 if TYPE_CHECKING:
     from cernvmcontroller.hypervisor.interface import FilterSpec, NetworkSpec
 
-_GIB = 1024**3
+_MIB, _GIB = 1024**2, 1024**3
+
+ANNOUNCED = HostCapabilities(
+    host_uuid="6d3b8d0e-7a0c-4a5e-9d8c-0f0f0f0f0f0f",
+    hostname="fake",
+    arch="x86_64",
+    cpu_model="Fake-CPU",
+    cpus=8,
+    memory_mib=32768,
+    libvirt_version="9.0.0",
+    hypervisor_version="7.2.0",
+    domain_types=frozenset({"kvm", "qemu"}),
+)
+"""What a fake host says of itself where a test says nothing."""
 
 
 @dataclass
@@ -96,6 +111,30 @@ class FakeHost:
             return self.pools[name]
         except KeyError:
             raise NotFound(f"Storage pool not found: no storage pool with matching name '{name}'") from None
+
+    def survey(self) -> Survey:
+        """Return what there is."""
+        pools = (
+            SeenPool(
+                name=pool.name,
+                active=True,
+                kind="dir",
+                capacity_mib=pool.capacity // _MIB,
+                available_mib=pool.available // _MIB,
+            )
+            for pool in self.pools.values()
+        )
+        networks = (
+            SeenNetwork(name=network.name, active=True, bridge=network.bridge, forward="nat")
+            for network in self.networks.values()
+        )
+        return Survey(
+            domains=len(self.domains),
+            running=sum(domain.power is not Power.OFF for domain in self.domains.values()),
+            memory_free_mib=ANNOUNCED.memory_mib,
+            pools=tuple(pools),
+            networks=tuple(networks),
+        )
 
     def define(self, xml: str) -> FakeDomain:
         """Define as QEMU's driver does: a name and a UUID belong together."""

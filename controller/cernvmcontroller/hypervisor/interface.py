@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Literal, Protocol
 
 from cernvmapi.errors import HypervisorFailed, Invalid
 from cernvmapi.models import Hardware, Power
+from cernvmcontroller.hypervisor.survey import Surveyed
 
 if TYPE_CHECKING:
     from ipaddress import IPv4Address, IPv4Network
@@ -295,7 +296,7 @@ class ByteStream(Protocol):
         ...
 
 
-class Hypervisor(Protocol):
+class Hypervisor(Surveyed, Protocol):
     """A connection to one hypervisor."""
 
     @property

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from cernvmcontroller.hypervisor import capabilities, probe, streams
+from cernvmcontroller.hypervisor import capabilities, probe, streams, survey
 from cernvmcontroller.hypervisor.connection import Connection
 from cernvmcontroller.hypervisor.domains import Domains
 from cernvmcontroller.hypervisor.interface import (
@@ -100,6 +100,10 @@ class LibvirtHypervisor:
     async def capabilities(self) -> HostCapabilities:
         """Return what the host is and can do."""
         return await self._connection.call(capabilities.read)
+
+    async def survey(self) -> survey.Survey:
+        """Return what there is on the host."""
+        return await self._connection.call(survey.read)
 
     async def probe_acceleration(self, image: Path | None, pool: str) -> str:
         """Return ``kvm`` if a kernel really runs under it, else ``qemu``."""

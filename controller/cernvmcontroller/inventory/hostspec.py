@@ -1,20 +1,33 @@
-"""Hosts as a site configures them."""
+"""Hosts as a site configures them, or an administrator attaches them."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import hashlib
+from dataclasses import dataclass, field, replace
+from ipaddress import IPv4Network
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta
 
-from cernvmapi.errors import Invalid
+from cernvmapi.errors import Conflict, Invalid
 from cernvmapi.models import Level, Slug
 from cernvmcontroller.hypervisor.interface import FilterSpec, NetworkSpec, PoolSpec
 from cernvmcontroller.hypervisor.refusal import shown
+from cernvmcontroller.inventory import credentials
+from cernvmcontroller.inventory.levels import highest, lower
+from cernvmcontroller.placement.candidate import includes
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
+    from pathlib import Path
+
+    from cernvmapi.hosts import HostAttach
+
+LARGEST_NETWORK = 4000
+"""Machines that a network can hold at most, however large its subnet is."""
+
+_RESERVED = frozenset({"test"})
 
 
 class _Entry(msgspec.Struct, forbid_unknown_fields=True):
@@ -24,6 +37,7 @@ class _Entry(msgspec.Struct, forbid_unknown_fields=True):
     pool: Slug | None = None
     pool_path: str | None = None
     shared: bool = False
+    reached: bool = True
     acceleration: Literal["auto", "kvm", "qemu"] = "auto"
     maintenance: bool = False
     labels: dict[str, str] = msgspec.field(default_factory=dict)
@@ -39,7 +53,13 @@ class HostSpec:
     network: NetworkSpec
     filter: FilterSpec
     level: Level = Level.NOTEBOOK
+    why_not_more: str = ""
+    """Why the level is not higher; empty where somebody chose it, or it is the highest."""
+    networked: bool = True
+    """It has the machines' network; libvirt there can make one."""
     shared: bool = False
+    reached: bool = True
+    """The hub reaches its machines over their network."""
     acceleration: str = "auto"
     """``auto``: probed; ``kvm`` or ``qemu``: known by who configured it."""
     maintenance: bool = False
@@ -49,6 +69,21 @@ class HostSpec:
     def shown_uri(self) -> str:
         """The connection URI without credentials."""
         return shown(self.uri)
+
+    @property
+    def provisions(self) -> bool:
+        """Whether machines may be made on it, so that it has a pool of ours."""
+        return includes(self.level, Level.PROVISION)
+
+
+@dataclass(frozen=True)
+class Defaults:
+    """What exists on a host that says nothing else, and where credentials are."""
+
+    pool: PoolSpec
+    network: NetworkSpec
+    filter: FilterSpec
+    credentials: Path
 
 
 def load_hosts(
@@ -60,7 +95,7 @@ def load_hosts(
     ----------
     entries
         ``name`` and ``uris`` (one of them), and where a host differs: ``level``, ``pool``, ``pool_path``,
-        ``shared``, ``acceleration``, ``maintenance``, ``labels``.
+        ``shared``, ``reached``, ``acceleration``, ``maintenance``, ``labels``.
     pool, network, filter_
         What exists on a host that says nothing else.
 
@@ -70,35 +105,114 @@ def load_hosts(
         An entry is not valid, or two hosts would share what is not shared.
     """
     hosts: dict[str, HostSpec] = {}
-    pools: dict[str, HostSpec] = {}
     for raw in entries:
         try:
             entry = msgspec.convert(dict(raw), _Entry)
         except msgspec.ValidationError as error:
             raise Invalid(f"The host {dict(raw).get('name', '?')} is not configured well: {error}") from None
-        name = entry.pool or pool.name
+        _refuse_reserved(entry.name)
+        level, why = highest(entry.uris[0])
         spec = HostSpec(
             name=entry.name,
             uri=entry.uris[0],
-            pool=PoolSpec(
-                name, entry.pool_path or (pool.path if name == pool.name else f"{pool.path}-{name}")
-            ),
+            pool=_pool(entry.pool or pool.name, entry.pool_path, pool),
             network=network,
             filter=filter_,
-            level=entry.level,
+            level=lower(entry.level, level),
+            why_not_more=why if includes(entry.level, level) else "",
+            networked=_networked(entry.level, level),
             shared=entry.shared,
+            reached=entry.reached,
             acceleration=entry.acceleration,
             maintenance=entry.maintenance,
             labels=entry.labels,
         )
         if spec.name in hosts:
             raise Invalid(f"Two hosts have the name {spec.name}; give each its own.")
-        other = pools.get(name)
-        if other is not None and not (other.shared and spec.shared):
-            raise Invalid(
-                f"The hosts {other.name} and {spec.name} both have the storage pool {name}: say "
-                "shared=True on "
-                "both if it is the same storage, else give each a pool of its own."
-            )
-        hosts[spec.name] = pools[name] = spec
+        try:
+            refuse_private_pool(spec, hosts.values())
+        except Conflict as error:
+            raise Invalid(error.detail) from None
+        hosts[spec.name] = spec
     return list(hosts.values())
+
+
+def attached(request: HostAttach, defaults: Defaults) -> HostSpec:
+    """Return a host that is attached through the API; its pool is its own where nothing else is said.
+
+    Raises
+    ------
+    Invalid
+        Its credentials or its subnet cannot be used.
+    """
+    _refuse_reserved(request.name)
+    uri = credentials.complete(request.uris[0], request.credentials, defaults.credentials)
+    level, why = highest(uri)
+    network, filter_ = defaults.network, defaults.filter
+    if request.subnet is not None:
+        network, filter_ = _own_network(request.name, request.subnet, defaults)
+    return HostSpec(
+        name=request.name,
+        uri=uri,
+        pool=_pool(request.pool or f"{defaults.pool.name}-{request.name}", request.pool_path, defaults.pool),
+        network=network,
+        filter=filter_,
+        level=lower(request.level, level),
+        why_not_more=why if includes(request.level, level) else "",
+        networked=_networked(request.level, level),
+        shared=request.shared,
+        reached=request.reached,
+        acceleration=request.acceleration,
+        maintenance=request.maintenance,
+        labels=request.labels,
+    )
+
+
+def refuse_private_pool(spec: HostSpec, others: Iterable[HostSpec]) -> None:
+    """Raise `Conflict` where a host would have another's pool that both do not call shared."""
+    for other in others:
+        same = other.name != spec.name and other.pool.name == spec.pool.name
+        if same and other.provisions and spec.provisions and not (other.shared and spec.shared):
+            raise Conflict(
+                f"The hosts {other.name} and {spec.name} both have the storage pool {spec.pool.name}: say "
+                "shared=True on both if it is the same storage, else give each a pool of its own."
+            )
+
+
+def refuse_overlap(spec: HostSpec, others: Iterable[HostSpec]) -> None:
+    """Raise `Conflict` where a host's own network has addresses of another network of the hub."""
+    for other in others:
+        if other.network.name != spec.network.name and other.network.cidr.overlaps(spec.network.cidr):
+            raise Conflict(
+                f"The subnet {spec.network.cidr} overlaps with {other.network.cidr} of the network "
+                f"{other.network.name}: choose another one."
+            )
+
+
+def _refuse_reserved(name: str) -> None:
+    if name in _RESERVED:
+        raise Invalid(f"A host cannot have the name {name}, which is a word of the API; choose another one.")
+
+
+def _networked(chosen: Level, possible: Level) -> bool:
+    return includes(chosen, Level.PROVISION) and includes(possible, Level.NOTEBOOK)
+
+
+def _pool(name: str, path: str | None, default: PoolSpec) -> PoolSpec:
+    return PoolSpec(name, path or (default.path if name == default.name else f"{default.path}-{name}"))
+
+
+def _own_network(host: str, subnet: str, defaults: Defaults) -> tuple[NetworkSpec, FilterSpec]:
+    """Return a network, and its filter, that only this host has."""
+    try:
+        cidr = IPv4Network(subnet)
+    except ValueError as error:
+        raise Invalid(f"The subnet {subnet} is none: {error}.") from None
+    if not cidr.is_private or cidr.is_loopback or cidr.is_link_local:
+        raise Invalid(f"The subnet {subnet} is not for private use; take one of 10.0.0.0/8, for example.")
+    name = f"{defaults.network.name}-{host}"
+    # A device's name has 15 characters at most.
+    bridge = f"br-{hashlib.sha256(name.encode()).hexdigest()[:12]}"
+    room = cidr.num_addresses - NetworkSpec.RESERVED - 1
+    network = NetworkSpec(name, bridge, cidr, hosts=min(LARGEST_NETWORK, max(room, 1)))
+    return network, replace(defaults.filter, name=name, gateway=str(network.gateway), subnet=str(cidr))

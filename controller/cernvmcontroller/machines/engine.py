@@ -12,6 +12,8 @@ from sqlalchemy import select
 
 from cernvmapi.errors import CernVMError, StoreUnavailable
 from cernvmapi.models import AuditRecord, ComponentHealth, Health, OperationStatus, Page
+from cernvmcontroller.inventory.clusters import Clusters
+from cernvmcontroller.inventory.hosts import Hosts
 from cernvmcontroller.machines import figures, health
 from cernvmcontroller.machines.agentlink import AgentLinks
 from cernvmcontroller.machines.census import Census
@@ -132,6 +134,8 @@ class Engine:
         self.operations = Operations(store, self.machines.cancel_start)
         self.volumes = Volumes(store, inventory, hub_id, self._shop.going)
         self.audit = Audit(store)
+        self.hosts = Hosts(store, inventory)
+        self.clusters = Clusters(store)
         self.census = Census(store, inventory.configured)
         self._uuids: dict[str, str] = {}
         self._rounds = asyncio.Lock()
@@ -220,6 +224,9 @@ class Engine:
 
     async def _came(self, link: HostLink) -> None:
         """Compare the database with a host that answers (again)."""
+        if not link.spec.provisions:
+            await self.census.add(link.id)  # no machine of ours is there
+            return
         try:
             await rebuild(self._shop, link)
         except CernVMError as error:
@@ -289,7 +296,7 @@ class Engine:
                 _log.exception("not everything was looked at")
 
     async def _look_at_all(self) -> None:
-        for link in self.inventory.links.values():
+        for link in list(self.inventory.links.values()):
             if link.alive:
                 try:
                     await self.inventory.measure(link)
@@ -326,7 +333,8 @@ class Engine:
                 _log.warning("old events not thrown away", reason=error.detail)
             except Exception:  # noqa: BLE001 - the next time may be better
                 _log.exception("old events were not pruned")
-            for pool in {link.spec.pool.name for link in self.inventory.links.values()}:
+            links = self.inventory.links.values()
+            for pool in {link.spec.pool.name for link in links if link.spec.provisions}:
                 await self._sweep(pool)
             await asyncio.sleep(_PRUNE_EVERY)
 

@@ -42,7 +42,8 @@ class Candidate:
     memory_promised_mib: int = 0
     disk_free_mib: int | None = None
     """Of its pool; None where the pool does not say."""
-    addresses_free: int = 0
+    addresses_free: int | None = 0
+    """Of its network; None where it has none."""
     acceleration: str | None = None
     """None before it was probed."""
     maintenance: bool = False

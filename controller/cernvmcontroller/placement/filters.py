@@ -70,7 +70,9 @@ def cpu(host: Candidate, wish: Wish) -> str | None:
 
 
 def network(host: Candidate, wish: Wish) -> str | None:
-    """For a notebook, only hosts whose machines the hub reaches."""
+    """Only hosts with the machines' network; for a notebook, the hub has to reach it."""
+    if host.addresses_free is None:
+        return "has no network for machines"
     return "has a network that the hub does not reach" if wish.notebook and not host.reached else None
 
 
@@ -113,7 +115,7 @@ def storage(host: Candidate, _wish: Wish) -> str | None:
 
 def address(host: Candidate, wish: Wish) -> str | None:
     """Want a free address in the host's network."""
-    return None if wish.keeps_address or host.addresses_free > 0 else "has no free address in its network"
+    return None if wish.keeps_address or host.addresses_free else "has no free address in its network"
 
 
 _DISK_RESERVE_MIB = 1024

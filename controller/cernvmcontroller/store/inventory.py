@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from sqlalchemy import case, delete, func, select
 
@@ -219,6 +220,7 @@ def _host(row: HostRow, sums: Promise) -> Host:
         vcpus_promised=sums.vcpus,
         memory_promised_mib=sums.memory_mib,
         machines=sums.machines,
+        address=row.address or urlsplit(row.uris[0]).hostname or "",
         source="configuration" if row.attached is None else "api",
     )
 

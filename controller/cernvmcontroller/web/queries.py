@@ -71,6 +71,22 @@ class VolumesQuery(Paged, frozen=True, kw_only=True):
     """Of this kind."""
 
 
+class ClustersQuery(NoQuery, frozen=True, kw_only=True):
+    """Which clusters; the default one has all hosts and machines."""
+
+    host: Text | None = None
+    """That this host is in, by id."""
+    machine: Text | None = None
+    """That this machine is in, by id."""
+
+
+class DetachQuery(NoQuery, frozen=True, kw_only=True):
+    """What of a host may be lost."""
+
+    forget: bool = False
+    """Forget the machines and homes on a host that never answers again."""
+
+
 class AuditQuery(Paged, frozen=True, kw_only=True):
     """Which records."""
 

@@ -10,6 +10,7 @@ from schemathesis.specs.openapi.definitions import OPENAPI_31
 from tests.unit.web.fakehub import HUB_TOKEN
 from tests.unit.web.fuzzing import THINGS, fuzz
 
+import cernvmapi.hostverbs
 import cernvmapi.verbs
 from cernvmapi import client as clients
 from cernvmapi import models
@@ -103,6 +104,7 @@ GROUPS = {
     "ApplianceVerbs": "Appliances",
     "FlavorVerbs": "Flavors",
     "HostVerbs": "Hosts",
+    "ClusterVerbs": "Clusters",
     "NetworkVerbs": "Networks",
     "PoolVerbs": "Pools",
     "AuditVerbs": "Audit",
@@ -122,7 +124,7 @@ class Recorder:
 
 def test_the_client_has_a_verb_for_every_route_and_no_other():
     recorder = Recorder()
-    for name, group in vars(cernvmapi.verbs).items():
+    for name, group in {**vars(cernvmapi.verbs), **vars(cernvmapi.hostverbs)}.items():
         if not name.endswith("Verbs"):
             continue
         made = getattr(clients, GROUPS[name])(recorder)
@@ -132,7 +134,11 @@ def test_the_client_has_a_verb_for_every_route_and_no_other():
             arguments = {"get": ["ID"], "delete": ["ID"], "cancel": ["ID"], "wait": ["ID"], "console": ["ID"],
                          "start": ["ID"], "shutdown": ["ID"], "poweroff": ["ID"], "reboot": ["ID"],
                          "put_session": ["ID", models.Session()],
-                         "change": ["ID"]}.get(attribute, [])  # fmt: skip
+                         "change": ["ID"], "look": ["ID"], "detach": ["ID"], "put_members": ["ID"],
+                         "test": ["qemu:///system"], "attach": ["far", "qemu:///system"],
+                         }.get(attribute, [])  # fmt: skip
+            if (name, attribute) == ("ClusterVerbs", "create"):
+                arguments = ["physics"]
             with pytest.raises(InterruptedError):
                 getattr(made, attribute)(*arguments)
     own = {("GET", path) for path in ("/events", "/health", "/health/details", "/metrics", "/openapi.json")}

@@ -32,7 +32,13 @@ NOBODY = {"anonymous", "unknown token"}
 SEES_ALICES = {"read", "write", "own", "admin", "hub"}
 ONLY_THE_HUB = {"put_machine_session"}
 THINGS = {"machines": "m-alice", "operations": "o-1", "volumes": "v-alice"}
-SITE = {"appliances": "default", "hosts": "local"}
+SITE = {"appliances": "default", "hosts": "local", "clusters": "default"}
+BODIES = {
+    "attach_host": {"name": "far", "uris": ["qemu+tls://far/system"]},
+    "try_host": {"uri": "qemu+tls://far/system"},
+    "create_cluster": {"id": "physics"},
+}
+"""What is sent where an empty object is not enough."""
 
 
 def expected(route, somebody):
@@ -57,7 +63,7 @@ async def test_each_route_lets_in_who_may_and_nobody_else(served, route, somebod
     kind = route.path.split("/")[1]
     path = route.path.replace("{id}", {**THINGS, **SITE}.get(kind, ""))
     wanted = expected(route, somebody)
-    body = {"json": {}} if route.method in {"POST", "PUT", "PATCH"} else {}
+    body = {"json": BODIES.get(route.name, {})} if route.method in {"POST", "PUT", "PATCH"} else {}
     async with (
         served.http(SOMEBODIES[somebody]) as http,
         http.stream(route.method, path, **body) as response,
