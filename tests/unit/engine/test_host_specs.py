@@ -130,7 +130,7 @@ def test_credentials_are_named_not_pathed(name):
 def test_an_attached_host_has_a_pool_of_its_own_and_the_hubs_network():
     spec = attached(HostAttach(name="far", uris=["qemu+tls://far/system"]), DEFAULTS)
     assert (spec.pool, spec.network, spec.filter) == (
-        PoolSpec("hub-far", "/pool/hub-hub-far"),
+        PoolSpec("hub-far", "/pool/hub-far"),
         NETWORK,
         FILTER,
     )
