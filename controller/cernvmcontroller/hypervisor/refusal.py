@@ -26,7 +26,7 @@ _SENTENCES = {
     r"Failed to connect socket to '(?P<file>.+?)': (?P<reason>.+)": (
         "its libvirt daemon does not listen on {file} ({reason}). Start it"
     ),
-    r"no connection driver available for (?P<uri>\S+)|libvirt was built without the '(?P<driver>.+)' driver": (
+    r"no connection driver available for|libvirt was built without the .+ driver": (
         "libvirt on the controller's machine cannot open such a connection. Install its driver there (a "
         "package of libvirt's), or correct the URI"
     ),

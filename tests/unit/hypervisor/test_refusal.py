@@ -27,8 +27,7 @@ from cernvmcontroller.hypervisor.refusal import explain
             "does not take the controller's SSH key",
         ),
         (
-            "Cannot recv data: ssh: Could not resolve hostname node7: Name or service not known: Connection "
-            "reset by peer",
+            "Cannot recv data: ssh: Could not resolve hostname node7: Name or service not known: Connection",
             "the name node7 is not known",
         ),
         (
