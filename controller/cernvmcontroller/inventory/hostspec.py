@@ -154,7 +154,7 @@ def attached(request: HostAttach, defaults: Defaults) -> HostSpec:
     return HostSpec(
         name=request.name,
         uri=uri,
-        pool=_pool(request.pool or f"{defaults.pool.name}-{request.name}", request.pool_path, defaults.pool),
+        pool=_own_pool(request, defaults.pool),
         network=network,
         filter=filter_,
         level=lower(request.level, level),
@@ -200,6 +200,14 @@ def _networked(chosen: Level, possible: Level) -> bool:
 
 def _pool(name: str, path: str | None, default: PoolSpec) -> PoolSpec:
     return PoolSpec(name, path or (default.path if name == default.name else f"{default.path}-{name}"))
+
+
+def _own_pool(request: HostAttach, default: PoolSpec) -> PoolSpec:
+    """Return the pool that is named, else one that no other host has."""
+    if request.pool is not None:
+        return _pool(request.pool, request.pool_path, default)
+    path = request.pool_path or f"{default.path}-{request.name}"
+    return PoolSpec(f"{default.name}-{request.name}", path)
 
 
 def _own_network(host: str, subnet: str, defaults: Defaults) -> tuple[NetworkSpec, FilterSpec]:
