@@ -182,6 +182,37 @@ async def test_attached_hosts_get_machines_and_are_detached(site: Site) -> None:
     assert [host.id for host in await site.engine.inventory.hosts()] == ["alpha"]
 
 
+@pytest.mark.parametrize("how", ["cut off", "frozen", "killed"])
+async def test_a_host_that_goes_is_marked_within_seconds_and_the_other_stays_fast(
+    site: Site, how: str
+) -> None:
+    for host in (site.alpha, site.beta):
+        await attach(site, host)
+    {"cut off": site.alpha.cut, "frozen": site.alpha.freeze, "killed": site.alpha.kill_daemon}[how]()
+    news = site.engine.events.subscribe(types={"host.changed"})
+    async with asyncio.timeout(15):
+        while (gone := await site.engine.inventory.host("alpha")).alive:
+            await anext(news)
+    assert gone.unknown_since is not None
+    assert gone.reason
+    with pytest.raises(HostUnreachable):
+        await site.engine.hosts.look("alpha")
+    machine, _ = await site.engine.machines.create(ROOT, MachineCreate(), "alice")
+    assert machine.host == "beta"
+    began = time.monotonic()
+    assert (await site.engine.hosts.look("beta")).reachable
+    assert time.monotonic() - began < 5
+    if how == "cut off":
+        site.alpha.mend()
+    elif how == "frozen":
+        site.alpha.thaw()
+    else:
+        await site.alpha.restart_daemon()
+    await came_back(site, site.alpha)
+    back = await site.engine.inventory.host("alpha")
+    assert (back.unknown_since, back.reason) == (None, "")
+
+
 @pytest.mark.parametrize("how", ["cut off", "frozen"])
 async def test_a_host_that_goes_is_unknown_within_seconds_and_what_happened_meanwhile_is_found(
     site: Site, how: str
