@@ -11,7 +11,7 @@ from tests.unit.store.samples import HUB
 
 from cernvmcontroller import naming
 from cernvmcontroller.hypervisor.fakehost import FakeDomain
-from cernvmcontroller.hypervisor.interface import VolumeRef
+from cernvmcontroller.hypervisor.specs import VolumeRef
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
