@@ -472,6 +472,9 @@ class TestScreens:
     async def test_a_screen_has_pixels_for_two_and_a_keyboard(self, guest: tuple[Bench, str]) -> None:
         made, uuid = guest
         await made.hypervisor.start(uuid)
+        console = await made.hypervisor.open_console(uuid)
+        await read_until(console, b"READY")  # the firmware changes the screen's size, the guest does not
+        await console.close()
         streams = [await made.hypervisor.open_graphics(uuid) for _ in range(2)]
         for stream in streams:
             viewer = rfb.Viewer(stream.read, stream.write)

@@ -114,7 +114,13 @@ class Hub:
             await self.process.wait()
 
     async def close(self) -> None:
+        pid = self.folder / "jupyterhub-proxy.pid"
+        proxy = int(pid.read_text()) if pid.exists() else None
         await self.stop()
+        if proxy is not None:
+            # The hub ends it at a SIGTERM, unless that came in the middle of something.
+            with suppress(ProcessLookupError):
+                os.kill(proxy, signal.SIGTERM)
         if self.client:
             await self.client.aclose()
 
