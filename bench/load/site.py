@@ -15,8 +15,8 @@ from sqlalchemy import insert
 
 from cernvmapi.models import Phase, PhaseMark, Power, Status, Target
 from cernvmcontroller import naming
-from cernvmcontroller.hypervisor.interface import MachineMetadata, NetworkSpec
 from cernvmcontroller.hypervisor.metadata import serialise
+from cernvmcontroller.hypervisor.specs import MachineMetadata, NetworkSpec
 from cernvmcontroller.statedir import write_private
 from cernvmcontroller.store import Actor, Store, inventory
 from cernvmcontroller.store.tables import AddressRow, HostRow, MachineRow, NetworkRow

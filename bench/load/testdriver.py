@@ -12,13 +12,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cernvmcontroller.hypervisor.fakestream import MemoryStream
-from cernvmcontroller.hypervisor.interface import AGENT_CHANNEL, ByteStream, FilterSpec, Format
+from cernvmcontroller.hypervisor.interface import AGENT_CHANNEL, ByteStream
 from cernvmcontroller.hypervisor.libvirt_hypervisor import LibvirtHypervisor
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from cernvmcontroller.hypervisor.interface import Progress, VolumeState
+    from cernvmcontroller.hypervisor.specs import FilterSpec, Format
 
 LOG = b"Linux version 6.1.0\r\n" * 20
 """What a machine writes to its console while it boots."""

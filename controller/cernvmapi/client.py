@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 import httpx
 import msgspec
 
-from cernvmapi import consolestream, requestid, usageverbs, verbs, wire
+from cernvmapi import consolestream, hostverbs, requestid, usageverbs, verbs, wire
 from cernvmapi.consoles import ConsoleKind
 from cernvmapi.errors import ControllerUnreachable
 from cernvmapi.models import Event, Health
@@ -62,8 +62,12 @@ class Flavors(verbs.FlavorVerbs, SyncGroup):
     """The sizes."""
 
 
-class Hosts(verbs.HostVerbs, SyncGroup):
+class Hosts(hostverbs.HostVerbs, SyncGroup):
     """The hosts."""
+
+
+class Clusters(hostverbs.ClusterVerbs, SyncGroup):
+    """Named sets of hosts and machines."""
 
 
 class Networks(verbs.NetworkVerbs, SyncGroup):
@@ -110,8 +114,12 @@ class AsyncFlavors(verbs.FlavorVerbs, AsyncGroup):
     """The sizes."""
 
 
-class AsyncHosts(verbs.HostVerbs, AsyncGroup):
+class AsyncHosts(hostverbs.HostVerbs, AsyncGroup):
     """The hosts."""
+
+
+class AsyncClusters(hostverbs.ClusterVerbs, AsyncGroup):
+    """Named sets of hosts and machines."""
 
 
 class AsyncNetworks(verbs.NetworkVerbs, AsyncGroup):
@@ -163,6 +171,7 @@ class Client:
         self.appliances = Appliances(self)
         self.flavors = Flavors(self)
         self.hosts = Hosts(self)
+        self.clusters = Clusters(self)
         self.networks = Networks(self)
         self.pools = Pools(self)
         self.feeds = Feeds(self)
@@ -322,6 +331,7 @@ class AsyncClient:
         self.appliances = AsyncAppliances(self)
         self.flavors = AsyncFlavors(self)
         self.hosts = AsyncHosts(self)
+        self.clusters = AsyncClusters(self)
         self.networks = AsyncNetworks(self)
         self.pools = AsyncPools(self)
         self.feeds = AsyncFeeds(self)

@@ -18,7 +18,6 @@ from cernvmapi.models import (
     FeedCreate,
     FeedUpdate,
     Flavor,
-    Host,
     Machine,
     MachineChange,
     MachineCreate,
@@ -101,6 +100,7 @@ class MachineVerbs:
         owner: str | None = None,
         status: Status | Collection[Status] | None = None,
         host: str | None = None,
+        cluster: str | None = None,
         search: str | None = None,
         sort: str | None = None,
         limit: int | None = None,
@@ -120,7 +120,14 @@ class MachineVerbs:
             How many, from where: pass `Page.next` of the page before.
         """
         query = params(
-            owner=owner, status=status, host=host, search=search, sort=sort, limit=limit, cursor=cursor
+            owner=owner,
+            status=status,
+            host=host,
+            cluster=cluster,
+            search=search,
+            sort=sort,
+            limit=limit,
+            cursor=cursor,
         )
         return Call("GET", "/machines", Page[Machine], query)
 
@@ -131,11 +138,13 @@ class MachineVerbs:
         owner: str | None = None,
         status: Status | Collection[Status] | None = None,
         host: str | None = None,
+        cluster: str | None = None,
         search: str | None = None,
         sort: str | None = None,
     ) -> Steps[LongList[Machine]]:
         """Return the machines of all pages."""
-        query = params(owner=owner, status=status, host=host, search=search, sort=sort, limit=LARGEST_PAGE)
+        filters = params(owner=owner, status=status, host=host, cluster=cluster, search=search)
+        query = {**filters, **params(sort=sort, limit=LARGEST_PAGE)}
         return _pages("/machines", Machine, query)
 
     @verb
@@ -379,20 +388,6 @@ class FlavorVerbs:
     def list(self) -> Steps[LongList[Flavor]]:
         """Return the flavors."""
         return _pages("/flavors", Flavor, {})
-
-
-class HostVerbs:
-    """The hosts, for administrators; ``client.hosts``."""
-
-    @verb
-    def list(self) -> Steps[LongList[Host]]:
-        """Return the hosts."""
-        return _pages("/hosts", Host, {})
-
-    @verb
-    def get(self, host_id: str) -> Call[Host]:
-        """Return one host."""
-        return Call("GET", _path("hosts", host_id), Host)
 
 
 class NetworkVerbs:

@@ -11,26 +11,29 @@ import resource
 import signal
 import sys
 from contextlib import AsyncExitStack
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from traitlets import Bool, Dict, Enum, Float, Integer, List, Tuple, Unicode, default
+from traitlets import Bool, Dict, Enum, Integer, List, Tuple, Unicode, default
 from traitlets.config import Application, catch_config_error
 
 from cernvmapi.errors import CernVMError, Invalid
 from cernvmcontroller.catalogue.feeds import Feeds
-from cernvmcontroller.catalogue.sources import DEFAULT_FEEDS, load_feeds
+from cernvmcontroller.catalogue.options import CatalogueOptions
+from cernvmcontroller.catalogue.sources import load_feeds
 from cernvmcontroller.commands import COMMANDS
 from cernvmcontroller.context import refuse_oversize, refuse_secrets
-from cernvmcontroller.fetch import Fetcher
 from cernvmcontroller.hypervisor import open_hypervisor
 from cernvmcontroller.hypervisor.bandwidth import Bandwidth
-from cernvmcontroller.hypervisor.interface import FilterSpec, PoolSpec
+from cernvmcontroller.hypervisor.specs import FilterSpec, PoolSpec
 from cernvmcontroller.inventory import (
     DEFAULT_FLAVORS,
+    Defaults,
     HostSpec,
     Inventory,
+    attached,
     load_flavors,
     load_hosts,
     machines_network,
@@ -38,11 +41,11 @@ from cernvmcontroller.inventory import (
 from cernvmcontroller.inventory.localaddresses import local_addresses
 from cernvmcontroller.listening import listen
 from cernvmcontroller.machines.engine import Engine
+from cernvmcontroller.machines.options import MachineOptions
 from cernvmcontroller.machines.settings import Settings
-from cernvmcontroller.placement import Overcommit
+from cernvmcontroller.placement.options import PlacementOptions
 from cernvmcontroller.repository import Repository, load_manifest
 from cernvmcontroller.repository.downloads import Downloads
-from cernvmcontroller.repository.settings import DownloadSettings
 from cernvmcontroller.statedir import (
     StateError,
     ensure_folder,
@@ -63,7 +66,7 @@ if TYPE_CHECKING:
 log = logger(__name__)
 
 
-class CernVMController(Application):
+class CernVMController(MachineOptions, CatalogueOptions, PlacementOptions, Application):
     """The controller of CernVM Hub: the one process that talks to libvirt and writes the database."""
 
     name = Unicode("cernvm-controller")
@@ -129,9 +132,12 @@ class CernVMController(Application):
         [{"name": "local", "uris": ["qemu:///system"]}],
         help="Hosts that run machines: `name`, `uris` (one libvirt connection URI) and, where a "
         "host differs, "
-        "`level` (observe, control, provision, notebook), `pool`, `pool_path`, `shared`, "
-        "`acceleration` (auto, kvm, "
-        "qemu), `maintenance`, `labels`.",
+        "`level` (observe, control, provision, notebook), `pool`, `pool_path`, `shared`, `reached`, "
+        "`acceleration` (auto, kvm, qemu), `maintenance`, `labels`. More hosts are attached through the API.",
+    ).tag(config=True)
+    credentials_dir = Unicode(
+        help="Folder with a folder of certificates or keys for each name that hosts which are attached "
+        "through the API refer to. Default: `credentials` in the state folder."
     ).tag(config=True)
     pool_path = Unicode(
         help="Folder of the storage pool on each host. Default: `/var/lib/libvirt/<hub_name>`."
@@ -177,92 +183,10 @@ class CernVMController(Application):
         config=True
     )
     default_appliance = Unicode(help="Id of the default appliance.").tag(config=True)
-    layer = Unicode(
-        help="ISO image with the hub's own software, attached to every machine whose appliance has our agent."
-    ).tag(config=True)
     flavors = List(
         Dict(), DEFAULT_FLAVORS, help="Sizes: `id`, `title`, `vcpus`, `memory_mib`, `disk_mib`."
     ).tag(config=True)
     default_flavor = Unicode(help="Id of the default flavor.").tag(config=True)
-    home_mib = Integer(20480, help="Size of a new home volume in MiB; it takes only what is in it.").tag(
-        config=True
-    )
-    context = Dict(
-        help="Cloud-config for all machines, merged over the hub's own key by key. It carries no secrets."
-    ).tag(config=True)
-
-    # --- the catalogue ---
-
-    feeds = List(
-        Dict(),
-        DEFAULT_FEEDS,
-        help="Feeds of appliances: `id`, `url` and, where wished, `title`, `interval` (seconds), "
-        "`allow_http`, `authority_file` (certificates of who may sign it). Administrators add more through "
-        "the API.",
-    ).tag(config=True)
-    fetch_allowed = List(
-        Unicode(),
-        help="Host names, addresses and networks inside of the site from which feeds may be fetched. Without "
-        "it only public addresses are asked.",
-    ).tag(config=True)
-    fetch_ca = Unicode(
-        help="File with further certificate authorities of servers with feeds, beside the system's own."
-    ).tag(config=True)
-
-    downloads_at_once = Integer(2, help="Appliances that are downloaded at the same time.").tag(config=True)
-    largest_download_mib = Integer(65536, help="Size in MiB of the largest file that is downloaded.").tag(
-        config=True
-    )
-    largest_disk_mib = Integer(131072, help="Size in MiB of the largest disk in an image.").tag(config=True)
-
-    # --- limits ---
-
-    vcpu_overcommit = Float(4.0, help="How many vCPUs are promised for each processor of a host.").tag(
-        config=True
-    )
-    memory_overcommit = Float(1.0, help="How much memory is promised for each MiB of a host.").tag(
-        config=True
-    )
-    reserved_memory_mib = Integer(1024, help="Memory in MiB that a host keeps for itself.").tag(config=True)
-    boot_timeout = Float(180, help="Seconds until the agent of a machine that was switched on answers.").tag(
-        config=True
-    )
-    session_timeout = Float(120, help="Seconds that a machine that is up waits for its session.").tag(
-        config=True
-    )
-    server_timeout = Float(240, help="Seconds until the notebook server answers.").tag(config=True)
-    reach_timeout = Float(
-        45,
-        help="Seconds until the notebook server that runs is reached from here, where the controller is on "
-        "the machines' network; 0 does not look for it.",
-    ).tag(config=True)
-    agent_stop_timeout = Float(30, help="Seconds that the agent has to end the notebook server.").tag(
-        config=True
-    )
-    shutdown_timeout = Float(
-        60, help="Seconds that a machine has to shut down before it is powered off."
-    ).tag(config=True)
-    poll_interval = Float(
-        60, help="Seconds after which every machine is looked at although nothing was heard of it."
-    ).tag(config=True)
-
-    keep_unused_bases = Float(
-        86400,
-        help="Seconds that an appliance's base stays in a pool after the last machine on it is gone and "
-        "the appliance is not offered any more.",
-    ).tag(config=True)
-
-    # --- use ---
-
-    metering = Bool(
-        default_value=True,
-        help="Sample every 30 seconds what machines use, and keep it. Without it there is no history of use.",
-    ).tag(config=True)
-    metrics_per_machine = Bool(
-        default_value=False,
-        help="Serve what each machine uses to Prometheus too: six series a machine. Machines come and go, so "
-        "that Prometheus has to be made for many series.",
-    ).tag(config=True)
 
     # --- logs ---
 
@@ -306,6 +230,10 @@ class CernVMController(Application):
     @default("hub_token_file")
     def _default_hub_token_file(self) -> str:
         return str(self.state / "hub_token")
+
+    @default("credentials_dir")
+    def _default_credentials_dir(self) -> str:
+        return str(self.state / "credentials")
 
     @default("pool_path")
     def _default_pool_path(self) -> str:
@@ -411,10 +339,10 @@ class CernVMController(Application):
             probe_image=load_manifest(Path(self.probe_image)).image if self.probe_image else None,
             slots=self.slots,
             measures=self.metrics,
+            attached=partial(attached, defaults=self.defaults()),
         )
         repository = self.repository(store)
-        fetcher = Fetcher.of_site(self.fetch_allowed, self.fetch_ca or None)
-        limits = DownloadSettings(self.downloads_at_once, self.largest_download_mib, self.largest_disk_mib)
+        fetcher = self.fetcher()
         engine = Engine(
             identity,
             store,
@@ -422,7 +350,7 @@ class CernVMController(Application):
             repository,
             self.settings(),
             feeds=Feeds(store, fetcher, load_feeds(self.feeds)),
-            downloads=Downloads(store, fetcher, repository, limits),
+            downloads=Downloads(store, fetcher, repository, self.download_settings()),
             measures=self.metrics,
         )
         stack.push_async_callback(engine.close)
@@ -442,7 +370,11 @@ class CernVMController(Application):
     # --- what the options mean ---
 
     def host_specs(self) -> list[HostSpec]:
-        """Return the hosts with what shall exist on them."""
+        """Return the configured hosts with what shall exist on them."""
+        return load_hosts(self.hosts, self.defaults())
+
+    def defaults(self) -> Defaults:
+        """Return what exists on a host that says nothing else."""
         network = machines_network(self.hub_name, self.bridge, self.subnet)
         gateway = str(network.gateway)
         ports = {self.hub_port, *(port for address, port in self.machine_bind if address == gateway)}
@@ -455,7 +387,7 @@ class CernVMController(Application):
         )
         pool = PoolSpec(self.hub_name, self.pool_path)
         bandwidth = Bandwidth(self.send_limit_mib, self.receive_limit_mib)
-        return load_hosts(self.hosts, pool=pool, network=network, filter_=filter_, bandwidth=bandwidth)
+        return Defaults(pool, network, filter_, Path(self.credentials_dir).absolute(), bandwidth)
 
     def settings(self) -> Settings:
         """Return what the engine is told.
@@ -463,11 +395,12 @@ class CernVMController(Application):
         Raises
         ------
         StateError
-            The context of the site cannot be given to machines.
+            The context of the site cannot be given to machines, or its rules of placement are none.
         """
         try:
             refuse_secrets(self.context, "c.CernVMController.context")
             refuse_oversize(self.context)
+            policy = self.policy()
         except Invalid as error:
             raise StateError(error.detail) from None
         return Settings(
@@ -483,7 +416,9 @@ class CernVMController(Application):
             metering=self.metering,
             metrics_per_machine=self.metrics_per_machine,
             home_mib=self.home_mib,
-            overcommit=Overcommit(self.vcpu_overcommit, self.memory_overcommit),
+            overcommit=self.overcommit(),
+            policy=policy,
+            quota=self.quota,
             reserved_memory_mib=self.reserved_memory_mib,
             layer=Path(self.layer) if self.layer else None,
             context=dict(self.context),

@@ -14,8 +14,9 @@ from tests.unit.hypervisor.test_xml import MACHINE
 from cernvmapi.errors import Conflict, HypervisorFailed, Invalid
 from cernvmapi.models import Hardware
 from cernvmcontroller.hypervisor import domainxml, probe
-from cernvmcontroller.hypervisor.interface import VolumeRef, WrongState
+from cernvmcontroller.hypervisor.interface import WrongState
 from cernvmcontroller.hypervisor.libvirt_hypervisor import LibvirtHypervisor
+from cernvmcontroller.hypervisor.specs import VolumeRef
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

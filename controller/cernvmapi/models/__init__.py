@@ -10,6 +10,7 @@ Sizes are in MiB or bytes, as each field's name or description says; instants ar
 from cernvmapi.models.appliances import Appliance, ApplianceCreate, Flavor, Hardware, Origin
 from cernvmapi.models.base import (
     API_PREFIX,
+    CpuFeature,
     EnvName,
     Label,
     Name,
@@ -62,6 +63,7 @@ __all__ = [
     "Certificates",
     "ComponentHealth",
     "Console",
+    "CpuFeature",
     "Enclosure",
     "Entry",
     "EnvName",

@@ -15,7 +15,7 @@ T = TypeVar("T")
 Name = Annotated[str, Meta(min_length=1, max_length=255)]
 """What a person typed: any script, never used as a path, a domain name or a certificate name."""
 
-Slug = Annotated[str, Meta(pattern=r"^[a-z0-9]([a-z0-9._-]{0,61}[a-z0-9])?$")]
+Slug = Annotated[str, Meta(pattern=r"^[a-z0-9]([a-z0-9._-]{0,61}[a-z0-9])?$(?!\n)")]
 """An identifier that an administrator chose: safe in URLs, paths and XML."""
 
 EnvName = Annotated[str, Meta(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,127}$")]
@@ -24,6 +24,8 @@ OwnerId = Annotated[str, Meta(min_length=1, max_length=255)]
 """An account beyond its name, which another account may get later; opaque, made by the hub."""
 
 Label = Annotated[str, Meta(max_length=255)]
+
+CpuFeature = Annotated[str, Meta(pattern=r"^[a-z0-9_.-]{1,64}$")]
 
 
 class Received(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -43,7 +43,16 @@ class Host(Sent, frozen=True, kw_only=True):
     """``kvm`` or ``qemu``; None before it was probed."""
     libvirt_version: str = ""
     hypervisor_version: str = ""
+    cpu_features: list[str] = field(default_factory=list)
+    """Of its processors, in libvirt's names."""
+    reached: bool = True
+    """The hub reaches its machines over their network: only then they serve notebooks."""
     labels: dict[str, str] = field(default_factory=dict)
+    notes: str = ""
+    address: str = ""
+    """Where people reach it for a console or SSH."""
+    source: str = "configuration"
+    """Who says how it is reached: ``configuration``, or ``api`` where it was attached."""
 
 
 class Network(Sent, frozen=True, kw_only=True):

@@ -8,7 +8,7 @@ from typing import Annotated
 
 from msgspec import Meta, field
 
-from cernvmapi.models.base import Label, Name, OwnerId, Problem, Received, Sent, Slug
+from cernvmapi.models.base import CpuFeature, Label, Name, OwnerId, Problem, Received, Sent, Slug
 
 
 class Status(StrEnum):
@@ -138,7 +138,15 @@ class MachineCreate(Received, frozen=True, kw_only=True):
     memory_mib: Annotated[int, Meta(ge=64, le=8 * 1024 * 1024)] | None = None
     host: Slug | None = None
     cluster: Slug | None = None
-    """Only hosts of this cluster; clusters come with hosts in them. No host is in one yet: `NoRoom`."""
+    """Only hosts of this cluster; the machine is in it."""
+    arch: Annotated[str, Meta(pattern=r"^[a-z0-9_]{1,32}$")] | None = None
+    """Only hosts of this processor architecture (``x86_64``); None: any that runs the appliance."""
+    cpu_features: list[CpuFeature] = field(default_factory=list)
+    """Only hosts whose processors have these (``avx2``), in libvirt's names."""
+    host_labels: dict[Label, Label] = field(default_factory=dict)
+    """Only hosts with these labels."""
+    apart: Slug | None = None
+    """A group of the owner's machines of which no host gets two."""
     home: bool = False
     """Attach the home volume of (owner, server_name), made when there is none."""
     home_mib: Annotated[int, Meta(ge=64, le=1024 * 1024 * 1024)] | None = None

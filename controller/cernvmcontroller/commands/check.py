@@ -17,6 +17,7 @@ from traitlets import Bool, Float, Unicode
 
 from cernvmapi.errors import CernVMError
 from cernvmcontroller.app import CernVMController
+from cernvmcontroller.commands.everyhost import every_host
 from cernvmcontroller.hypervisor import open_hypervisor
 from cernvmcontroller.machines.agreement import Finding, compare, persistent
 from cernvmcontroller.machines.inspection import Look, look
@@ -68,6 +69,7 @@ class Check(CernVMController):
                 f"There is no {self.hub_id_file}: this hub never ran, or its state is elsewhere."
             )
         self._refuse_missing()
+        self._specs = await every_host(self)
         async with AsyncExitStack() as stack:
             if self.repair:
                 stack.enter_context(take_lock(self.state / "controller.lock"))
@@ -88,7 +90,7 @@ class Check(CernVMController):
 
     async def _connect(self, stack: AsyncExitStack) -> dict[str, Hypervisor]:
         hypervisors = {}
-        for spec in self.host_specs():
+        for spec in self._specs:
             hypervisor = hypervisors[spec.name] = open_hypervisor(spec.uri)
             stack.push_async_callback(hypervisor.close)
             try:
@@ -103,9 +105,7 @@ class Check(CernVMController):
 
             async def once() -> Look:
                 async with AsyncSession(database.reading) as session:
-                    return await look(
-                        identity, session, self.host_specs(), hypervisors, self.keep_unused_bases
-                    )
+                    return await look(identity, session, self._specs, hypervisors, self.keep_unused_bases)
 
             seen = await once()
             findings = compare(seen.site)
@@ -132,7 +132,7 @@ class Check(CernVMController):
             repository = self.repository(store)
             await repository.load()
             alive = {name: each for name, each in hypervisors.items() if each.alive}
-            return await Repair(identity, Ledger(store), repository, self.host_specs(), alive).mend(findings)
+            return await Repair(identity, Ledger(store), repository, self._specs, alive).mend(findings)
         finally:
             await store.close()
 

@@ -10,6 +10,7 @@ from traitlets import Unicode
 from cernvmapi.errors import CernVMError
 from cernvmcontroller import naming
 from cernvmcontroller.app import CernVMController
+from cernvmcontroller.commands.everyhost import every_host
 from cernvmcontroller.hypervisor import open_hypervisor
 from cernvmcontroller.machines.cleaning import clean_host
 from cernvmcontroller.repository import load_manifest
@@ -38,7 +39,7 @@ class Clean(CernVMController):
             identity = known_hub_id(Path(self.hub_id_file))
             known = self._uploads()
             failed = []
-            for spec in self.host_specs():
+            for spec in await every_host(self):
                 hypervisor = open_hypervisor(spec.uri)
                 try:
                     await hypervisor.open()

@@ -16,6 +16,7 @@ from cernvmapi.errors import CernVMError
 from cernvmapi.models import API_PREFIX
 from cernvmcontroller import naming
 from cernvmcontroller.app import CernVMController
+from cernvmcontroller.commands.everyhost import every_host
 from cernvmcontroller.hypervisor import open_hypervisor
 from cernvmcontroller.report import database, secretvalues, system
 from cernvmcontroller.report.bundle import Bundle
@@ -102,7 +103,7 @@ class Report(CernVMController):
         for log in sorted((self.state / "log").glob("*.log")):
             await bundle.collect(f"logs/{log.name}", _reader(log))
         failed = [row for row in machines if row.get("error")][:_MOST_MACHINES]
-        for spec in self.host_specs():
+        for spec in await every_host(self):
             await self._host(bundle, spec, [row for row in failed if row["host"] == spec.name])
         about = _ABOUT.format(
             parts="\n".join(sorted(bundle.parts)), people=_UNNAMED if self.anonymize else _NAMED

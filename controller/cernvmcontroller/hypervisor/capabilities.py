@@ -4,16 +4,20 @@ from __future__ import annotations
 
 from typing import Any
 
+import libvirt
 from lxml import etree
 
+from cernvmcontroller.hypervisor import errors
 from cernvmcontroller.hypervisor.interface import HostCapabilities
 
 
 def read(connection: Any) -> HostCapabilities:
     """Ask libvirt (in a thread)."""
     info = connection.getInfo()
+    xml = connection.getCapabilities()
     return parse(
-        connection.getCapabilities(),
+        xml,
+        features=_features(connection, xml),
         hostname=connection.getHostname(),
         cpus=info[2],
         memory_mib=info[1],
@@ -25,6 +29,7 @@ def read(connection: Any) -> HostCapabilities:
 def parse(
     xml: str,
     *,
+    features: frozenset[str] = frozenset(),
     hostname: str,
     cpus: int,
     memory_mib: int,
@@ -45,7 +50,23 @@ def parse(
         libvirt_version=libvirt_version,
         hypervisor_version=hypervisor_version,
         domain_types=frozenset(str(node.get("type")) for node in guests),
+        cpu_features=features,
     )
+
+
+def _features(connection: Any, xml: str) -> frozenset[str]:
+    """Return all features of the processors; those of their model are written out by libvirt."""
+    cpu = etree.fromstring(xml.encode()).find("host/cpu")
+    if cpu is None:
+        return frozenset()
+    try:
+        expand = libvirt.VIR_CONNECT_BASELINE_CPU_EXPAND_FEATURES
+        cpu = etree.fromstring(connection.baselineCPU([etree.tostring(cpu, encoding="unicode")], expand))
+    except libvirt.libvirtError as error:
+        if errors.is_connection_lost(error):
+            raise
+        # A driver that knows no models: what it lists beside them is all there is.
+    return frozenset(str(node.get("name")) for node in cpu.iterfind("feature"))
 
 
 def version(number: int) -> str:

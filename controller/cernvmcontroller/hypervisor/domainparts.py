@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from lxml.etree import _Element
 
     from cernvmcontroller.hypervisor.bandwidth import Bandwidth
-    from cernvmcontroller.hypervisor.interface import Format, VolumeRef
+    from cernvmcontroller.hypervisor.specs import Format, VolumeRef
 
 _PREFIX = {"virtio": "vd", "scsi": "sd", "sata": "sd", "usb": "sd", "ide": "hd"}
 

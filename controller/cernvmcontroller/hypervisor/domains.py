@@ -14,7 +14,6 @@ from cernvmcontroller.hypervisor.interface import (
     DomainEventKind,
     DomainState,
     HypervisorEvent,
-    MachineMetadata,
     WrongState,
 )
 
@@ -22,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from cernvmcontroller.hypervisor.connection import Connection
+    from cernvmcontroller.hypervisor.specs import MachineMetadata
 
 _POWER = {
     libvirt.VIR_DOMAIN_NOSTATE: (Power.UNKNOWN, "NOSTATE"),

@@ -10,13 +10,8 @@ from cernvmapi.errors import Invalid
 from cernvmcontroller.hypervisor import domainparts as parts
 from cernvmcontroller.hypervisor import metadata
 from cernvmcontroller.hypervisor.elements import E
-from cernvmcontroller.hypervisor.interface import (
-    AGENT_CHANNEL,
-    GUEST_AGENT_CHANNEL,
-    DomainSpec,
-    Format,
-    VolumeRef,
-)
+from cernvmcontroller.hypervisor.interface import AGENT_CHANNEL, GUEST_AGENT_CHANNEL
+from cernvmcontroller.hypervisor.specs import DomainSpec, Format, VolumeRef
 
 if TYPE_CHECKING:
     from lxml.etree import _Element

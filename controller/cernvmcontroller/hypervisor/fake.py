@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from cernvmapi.errors import HostUnreachable, HypervisorFailed, NotFound
 from cernvmapi.models import Power
 from cernvmcontroller.hypervisor.fakefaults import verb
-from cernvmcontroller.hypervisor.fakehost import ORDINARY, FakeDomain, FakeHost, FakePool, FakeVolume
+from cernvmcontroller.hypervisor.fakehost import ANNOUNCED, FakeDomain, FakeHost, FakePool, FakeVolume
 from cernvmcontroller.hypervisor.fakescreens import FakeScreens
 from cernvmcontroller.hypervisor.fakestream import MemoryStream
 from cernvmcontroller.hypervisor.interface import (
@@ -25,13 +25,8 @@ from cernvmcontroller.hypervisor.interface import (
     DomainEvent,
     DomainEventKind,
     DomainState,
-    FilterSpec,
-    Format,
     HostCapabilities,
     HypervisorEvent,
-    MachineMetadata,
-    NetworkSpec,
-    PoolSpec,
     PoolState,
     Progress,
     VolumeState,
@@ -41,7 +36,9 @@ from cernvmcontroller.hypervisor.interface import (
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from cernvmcontroller.hypervisor.specs import FilterSpec, Format, MachineMetadata, NetworkSpec, PoolSpec
     from cernvmcontroller.hypervisor.statistics import DomainStatistics
+    from cernvmcontroller.hypervisor.survey import Survey
 
 OnChannel = Callable[[str, str, ByteStream], Awaitable[None]]
 """Plays the guest's end of a channel: called with the domain's UUID, the channel's name and a stream."""
@@ -76,7 +73,7 @@ class FakeHypervisor(FakeScreens):
         super().__init__(uri, deadline)
         self.host = host or FakeHost()
         self.acceleration = acceleration
-        self.announced = capabilities or ORDINARY
+        self.announced = capabilities or ANNOUNCED
         self.stuck = 0
         self.breaker_open = False
         self.on_channel: OnChannel | None = None
@@ -143,6 +140,11 @@ class FakeHypervisor(FakeScreens):
     async def capabilities(self) -> HostCapabilities:
         """Return what was announced."""
         return self.announced
+
+    @verb
+    async def survey(self) -> Survey:
+        """Return what there is on the host."""
+        return self.host.survey()
 
     @verb
     async def probe_acceleration(self, image: Path | None, pool: str) -> str:  # noqa: ARG002

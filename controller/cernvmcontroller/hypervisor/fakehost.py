@@ -8,17 +8,19 @@ from typing import TYPE_CHECKING, Any
 from lxml import etree
 
 from cernvmapi.errors import HypervisorFailed, NotFound
+from cernvmapi.hosts import SeenNetwork, SeenPool
 from cernvmapi.models import Power
 from cernvmcontroller.hypervisor import metadata
 from cernvmcontroller.hypervisor.interface import DomainState, HostCapabilities, VolumeState
 from cernvmcontroller.hypervisor.statistics import DomainStatistics
+from cernvmcontroller.hypervisor.survey import Survey
 
 if TYPE_CHECKING:
-    from cernvmcontroller.hypervisor.interface import FilterSpec, MachineMetadata, NetworkSpec
+    from cernvmcontroller.hypervisor.specs import FilterSpec, MachineMetadata, NetworkSpec
 
-_GIB = 1024**3
+_MIB, _GIB = 1024**2, 1024**3
 
-ORDINARY = HostCapabilities(
+ANNOUNCED = HostCapabilities(
     host_uuid="6d3b8d0e-7a0c-4a5e-9d8c-0f0f0f0f0f0f",
     hostname="fake",
     arch="x86_64",
@@ -29,7 +31,7 @@ ORDINARY = HostCapabilities(
     hypervisor_version="7.2.0",
     domain_types=frozenset({"kvm", "qemu"}),
 )
-"""What a fake host says of itself unless told otherwise."""
+"""What a fake host says of itself where a test says nothing."""
 
 
 @dataclass
@@ -139,6 +141,30 @@ class FakeHost:
     def files(self) -> set[str]:
         """Return the paths of all volumes."""
         return {volume.path for pool in self.pools.values() for volume in pool.volumes.values()}
+
+    def survey(self) -> Survey:
+        """Return what there is."""
+        pools = (
+            SeenPool(
+                name=pool.name,
+                active=True,
+                kind="dir",
+                capacity_mib=pool.capacity // _MIB,
+                available_mib=pool.available // _MIB,
+            )
+            for pool in self.pools.values()
+        )
+        networks = (
+            SeenNetwork(name=network.name, active=True, bridge=network.bridge, forward="nat")
+            for network in self.networks.values()
+        )
+        return Survey(
+            domains=len(self.domains),
+            running=sum(domain.power is not Power.OFF for domain in self.domains.values()),
+            memory_free_mib=ANNOUNCED.memory_mib,
+            pools=tuple(pools),
+            networks=tuple(networks),
+        )
 
     def define(self, xml: str) -> FakeDomain:
         """Define as QEMU's driver does: a name and a UUID belong together."""

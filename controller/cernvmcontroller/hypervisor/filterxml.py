@@ -23,7 +23,7 @@ from cernvmcontroller.hypervisor.elements import E
 if TYPE_CHECKING:
     from lxml.etree import _Element
 
-    from cernvmcontroller.hypervisor.interface import FilterSpec
+    from cernvmcontroller.hypervisor.specs import FilterSpec
 
 ALWAYS_BLOCKED = ("127.0.0.0/8", "169.254.0.0/16", "224.0.0.0/3")
 """Never reached from a machine: the host itself, the metadata service of a cloud that the host may run in (it

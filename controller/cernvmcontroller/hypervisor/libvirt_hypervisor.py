@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from cernvmcontroller.hypervisor import bulkstats, capabilities, probe, streams
+from cernvmcontroller.hypervisor import bulkstats, capabilities, probe, streams, survey
 from cernvmcontroller.hypervisor.connection import Connection
 from cernvmcontroller.hypervisor.display import Display
 from cernvmcontroller.hypervisor.domains import Domains
@@ -13,12 +13,7 @@ from cernvmcontroller.hypervisor.interface import (
     ByteStream,
     Callback,
     DomainState,
-    FilterSpec,
-    Format,
     HostCapabilities,
-    MachineMetadata,
-    NetworkSpec,
-    PoolSpec,
     PoolState,
     Progress,
     VolumeState,
@@ -30,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
+    from cernvmcontroller.hypervisor.specs import FilterSpec, Format, MachineMetadata, NetworkSpec, PoolSpec
     from cernvmcontroller.hypervisor.statistics import DomainStatistics
 
 
@@ -105,6 +101,10 @@ class LibvirtHypervisor:
     async def capabilities(self) -> HostCapabilities:
         """Return what the host is and can do."""
         return await self._connection.call(capabilities.read)
+
+    async def survey(self) -> survey.Survey:
+        """Return what there is on the host."""
+        return await self._connection.call(survey.read)
 
     async def probe_acceleration(self, image: Path | None, pool: str) -> str:
         """Return ``kvm`` if a kernel really runs under it, else ``qemu``."""

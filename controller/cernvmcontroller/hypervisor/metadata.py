@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from lxml import etree
 
-from cernvmcontroller.hypervisor.interface import MachineMetadata
+from cernvmcontroller.hypervisor.specs import MachineMetadata
 
 NAMESPACE = "https://cernvm.cern.ch/ns/hub/1"
 PREFIX = "cvm"

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any
 import libvirt
 
 from cernvmcontroller.hypervisor import errors, filterxml, networkxml
-from cernvmcontroller.hypervisor.interface import FilterSpec, NetworkSpec, WrongState
+from cernvmcontroller.hypervisor.interface import WrongState
 
 if TYPE_CHECKING:
     from cernvmcontroller.hypervisor.connection import Connection
+    from cernvmcontroller.hypervisor.specs import FilterSpec, NetworkSpec
 
 
 class Networks:

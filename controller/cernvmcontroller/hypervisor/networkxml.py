@@ -10,7 +10,7 @@ from lxml import etree
 from cernvmcontroller.hypervisor.elements import E, in_namespace
 
 if TYPE_CHECKING:
-    from cernvmcontroller.hypervisor.interface import NetworkSpec
+    from cernvmcontroller.hypervisor.specs import NetworkSpec
 
 _DNSMASQ = "http://libvirt.org/schemas/network/dnsmasq/1.0"
 _D = in_namespace("dnsmasq", _DNSMASQ)

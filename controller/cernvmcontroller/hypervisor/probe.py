@@ -18,7 +18,7 @@ import libvirt
 from cernvmapi.errors import CernVMError, HostUnreachable
 from cernvmcontroller.hypervisor import domainparts as parts
 from cernvmcontroller.hypervisor.elements import E
-from cernvmcontroller.hypervisor.interface import VolumeRef, VolumeState
+from cernvmcontroller.hypervisor.specs import VolumeRef
 from cernvmcontroller.hypervisor.storage import PROBE
 from cernvmcontroller.hypervisor.streams import open_console
 
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from cernvmcontroller.hypervisor.connection import Connection
+    from cernvmcontroller.hypervisor.interface import VolumeState
     from cernvmcontroller.hypervisor.storage import Storage
 
 log = logging.getLogger(__name__)

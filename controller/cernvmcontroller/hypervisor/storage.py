@@ -16,13 +16,14 @@ import libvirt
 
 from cernvmapi.errors import Conflict
 from cernvmcontroller.hypervisor import errors, storagexml
-from cernvmcontroller.hypervisor.interface import Format, PoolSpec, PoolState, Progress, VolumeState
+from cernvmcontroller.hypervisor.interface import PoolState, Progress, VolumeState
 from cernvmcontroller.hypervisor.upload import Upload
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from cernvmcontroller.hypervisor.connection import Connection
+    from cernvmcontroller.hypervisor.specs import Format, PoolSpec
 
 MARK = ".part"
 """What the name of an upload's mark ends in."""

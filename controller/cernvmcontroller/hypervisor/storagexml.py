@@ -12,7 +12,7 @@ from cernvmcontroller.hypervisor.interface import VolumeState
 if TYPE_CHECKING:
     from lxml.etree import _Element
 
-    from cernvmcontroller.hypervisor.interface import Format, PoolSpec
+    from cernvmcontroller.hypervisor.specs import Format, PoolSpec
 
 
 def pool(spec: PoolSpec) -> str:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import threading
     from collections.abc import Callable
 
-    from cernvmcontroller.hypervisor.interface import Format
+    from cernvmcontroller.hypervisor.specs import Format
 
 _CHUNK = 1024 * 1024
 _REPORT_EVERY = 16 * 1024 * 1024

@@ -51,6 +51,8 @@ class HostLink:
         self.reason = "not connected yet"
         self.acceleration: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         """``kvm`` or ``qemu``, once it is known."""
+        self.tried = asyncio.Event()
+        """Set once it is known whether it answers."""
         self._prepared = False
         self._wake = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
@@ -125,6 +127,7 @@ class HostLink:
             except Exception as error:  # noqa: BLE001 - a host must not be lost because we erred once
                 retry = _RETRY
                 await self._give_up(error, went)
+            self.tried.set()
             try:
                 async with asyncio.timeout(retry):
                     await self._wake.wait()
@@ -146,9 +149,11 @@ class HostLink:
     async def _prepare(self) -> None:
         """Make exist what every machine there needs; each part is left alone where it is as it should be."""
         self.capabilities = await self.hypervisor.capabilities()
-        await self.hypervisor.ensure_filter(self.spec.filter)
-        await self.hypervisor.ensure_network(self.spec.network)
-        self.pool = await self.hypervisor.ensure_pool(self.spec.pool)
+        if self.spec.networked:
+            await self.hypervisor.ensure_filter(self.spec.filter)
+            await self.hypervisor.ensure_network(self.spec.network)
+        if self.spec.provisions:
+            self.pool = await self.hypervisor.ensure_pool(self.spec.pool)
         self._prepared, self.reason = True, ""
 
     def known_acceleration(self) -> str | None:

@@ -4,27 +4,29 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import structlog
 
-from cernvmapi.errors import HostUnreachable, NotFound
+from cernvmapi.clusters import DEFAULT_CLUSTER
+from cernvmapi.errors import CernVMError, HostUnreachable, Invalid, NotFound
 from cernvmcontroller import naming
 from cernvmcontroller.hypervisor.interface import Hypervisor
 from cernvmcontroller.hypervisor.measured import measured
+from cernvmcontroller.inventory import register
 from cernvmcontroller.inventory.hostlink import HostLink
 from cernvmcontroller.measures import Measures, Unmeasured
 from cernvmcontroller.placement import Candidate
-from cernvmcontroller.store import Actor, Store, volumes
+from cernvmcontroller.store import Actor, Store, clusters, volumes
 from cernvmcontroller.store import inventory as rows
-from cernvmcontroller.store.tables import HostRow, MetaRow, NetworkRow, PoolRow
+from cernvmcontroller.store.tables import HostRow, MetaRow, PoolRow
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from sqlalchemy.ext.asyncio import AsyncSession
 
+    from cernvmapi.hosts import HostAttach
     from cernvmapi.models import Flavor, Host, Network, Pool
     from cernvmcontroller.inventory.hostspec import HostSpec
 
@@ -45,7 +47,7 @@ class Inventory:
     store
         Where they are listed.
     specs
-        The configured hosts.
+        The configured hosts; those attached through the API are in the store.
     opener
         Returns the hypervisor of a connection URI.
     flavors
@@ -56,6 +58,8 @@ class Inventory:
         How many machines may be made on a host at the same time.
     measures
         Is told of every call to a host.
+    attached
+        Returns what a host is that is attached through the API; None: none are.
     """
 
     def __init__(
@@ -68,10 +72,15 @@ class Inventory:
         probe_image: Path | None = None,
         slots: int = 8,
         measures: Measures | None = None,
+        attached: Callable[[HostAttach], HostSpec] | None = None,
     ) -> None:
         self._store = store
-        self._specs = specs
+        self.specs = {spec.name: spec for spec in specs}
+        """All hosts that can be connected to, by name."""
+        self.configured = tuple(self.specs)
+        """Names of those that come from the configuration."""
         self._opener = opener
+        self._attached = attached
         self._flavors = flavors
         self._probe_image = probe_image
         self._slots = slots
@@ -81,7 +90,7 @@ class Inventory:
         self._settled = asyncio.Event()
 
     async def start(self, *, came: HostHook, went: HostHook, happened: Callable[[str], None]) -> None:
-        """Write down what is configured and attach the hosts in the background.
+        """Write down which hosts there are and attach them in the background.
 
         Parameters
         ----------
@@ -89,47 +98,14 @@ class Inventory:
             See `HostLink.attach`; called after the database says so too.
         """
         async with self._store.write(Actor.system(), "inventory.load", "hosts", audit=False) as tx:
-            now = datetime.now(UTC)
+            unusable: dict[str, str] = {}
             for row in await rows.hosts(tx.session):
-                gone = row.id not in {spec.name for spec in self._specs}
-                reason = "not configured any more" if gone else "not connected yet"
-                await rows.put_host(
-                    tx, HostRow(id=row.id, alive=False, unknown_since=row.unknown_since or now, reason=reason)
-                )
-            for spec in self._specs:
-                await rows.put_host(
-                    tx,
-                    HostRow(
-                        id=spec.name,
-                        name=spec.name,
-                        uris=[spec.shown_uri],
-                        level=spec.level,
-                        maintenance=spec.maintenance,
-                        labels=spec.labels,
-                        alive=False,
-                        reason="not connected yet",
-                    ),
-                )
-            for name, group in _grouped(self._specs, lambda spec: spec.network.name).items():
-                network = group[0].network
-                await rows.put_network(
-                    tx,
-                    NetworkRow(
-                        id=name,
-                        name=name,
-                        cidr=str(network.cidr),
-                        gateway=str(network.gateway),
-                        bridge=network.bridge,
-                        addresses=network.hosts,
-                    ),
-                    [spec.name for spec in group],
-                )
-            for name, group in _grouped(self._specs, lambda spec: spec.pool.name).items():
-                await rows.put_pool(
-                    tx,
-                    PoolRow(id=name, name=name, path=group[0].pool.path, shared=group[0].shared, alive=False),
-                    [spec.name for spec in group],
-                )
+                if row.attached is not None and row.id not in self.configured:
+                    try:
+                        self.specs[row.id] = self.spec(row.attached)
+                    except CernVMError as error:
+                        unusable[row.id] = error.detail
+            await register.load(tx, self.specs, unusable, self.configured)
 
         async def host_came(link: HostLink) -> None:
             await self._alive(link)
@@ -141,11 +117,35 @@ class Inventory:
             await went(link)
             self._look(link)
 
-        if not self._specs:
+        self._hooks = host_came, host_went, happened
+        if not self.specs:
             self._settled.set()
-        for spec in self._specs:
-            link = self.links[spec.name] = HostLink(spec, self._opened(spec), self._slots)
-            link.attach(came=host_came, went=host_went, happened=happened)
+        for spec in list(self.specs.values()):
+            self.join(spec)
+
+    def spec(self, request: HostAttach) -> HostSpec:
+        """Return what a host that is attached through the API is; `Invalid` where it cannot be."""
+        if self._attached is None:
+            raise Invalid("This controller takes its hosts from its configuration only.")
+        return self._attached(request)
+
+    def join(self, spec: HostSpec) -> HostLink:
+        """Connect to a host in the background; one of that name must be gone."""
+        came, went, happened = self._hooks
+        self.specs[spec.name] = spec
+        link = self.links[spec.name] = HostLink(spec, self._opened(spec), self._slots)
+        link.attach(came=came, went=went, happened=happened)
+        return link
+
+    def part(self, host_id: str) -> HostLink | None:
+        """Take a host out; who has its link closes it."""
+        self.specs.pop(host_id, None)
+        self._looked.discard(host_id)
+        return self.links.pop(host_id, None)
+
+    def open(self, uri: str) -> Hypervisor:
+        """Return a hypervisor that is not kept, not connected yet."""
+        return self._opener(uri)
 
     def _opened(self, spec: HostSpec) -> Hypervisor:
         return measured(self._opener(spec.uri), spec.name, self._measures)
@@ -153,11 +153,6 @@ class Inventory:
     async def close(self) -> None:
         """Disconnect from all hosts; machines go on."""
         await asyncio.gather(*(link.close() for link in self.links.values()))
-
-    @property
-    def configured(self) -> list[str]:
-        """Names of the configured hosts."""
-        return [spec.name for spec in self._specs]
 
     async def settled(self, seconds: float = _PATIENCE) -> None:
         """Wait until every host was tried once, at most so many seconds."""
@@ -240,11 +235,14 @@ class Inventory:
         networks = {row.id: row for row in await rows.networks(session)}
         pools = {row.id: row for row in await rows.pools(session)}
         hosts = {row.id: row for row in await rows.hosts(session)}
+        members = await clusters.of_hosts(session)
         taken, bases = await rows.addresses_used(session), await volumes.bases(session)
         found = []
         for link in self.links.values():
-            row = hosts[link.id]
-            network, pool = networks[link.spec.network.name], pools[link.spec.pool.name]
+            row, pool = hosts.get(link.id), pools.get(link.spec.pool.name)
+            if row is None or pool is None:
+                continue  # it is being detached, or no machines are made on it
+            network = networks.get(link.spec.network.name) if link.spec.networked else None
             promise = promises.get(link.id, rows.Promise())
             found.append(
                 Candidate(
@@ -260,17 +258,25 @@ class Inventory:
                     memory_promised_mib=promise.memory_mib,
                     machines=promise.machines,
                     disk_free_mib=pool.available_mib if pool.capacity_mib else None,
-                    addresses_free=network.addresses - taken.get(network.id, 0),
+                    addresses_free=network.addresses - taken.get(network.id, 0) if network else None,
                     acceleration=link.known_acceleration(),
+                    clusters=members.get(link.id, frozenset()) | {DEFAULT_CLUSTER},
+                    labels=row.labels,
+                    cpu_features=frozenset(row.cpu_features),
+                    reached=row.reached,
                     bases=_digests(bases.get(pool.id, ())),
                 )
             )
         return found
 
     async def measure(self, link: HostLink) -> None:
-        """Write down how much room a host's pool has now."""
+        """Write down how much room a host's pool has now, where it has one of ours."""
+        if not link.spec.provisions:
+            return
         state = await link.hypervisor.pool(link.spec.pool.name)
         async with self._store.write(Actor.system(), "pool.measure", "pools", audit=False) as tx:
+            if await tx.session.get(PoolRow, link.spec.pool.name) is None:
+                return  # its host was detached meanwhile
             await rows.put_pool(
                 tx,
                 PoolRow(
@@ -279,18 +285,20 @@ class Inventory:
                     available_mib=state.available // _MIB,
                     alive=True,
                 ),
-                await self._pool_hosts(link),
+                self._pool_hosts(link),
             )
 
     # --- hosts that come and go ---
 
     def _look(self, link: HostLink) -> None:
-        self._looked.add(link.id)
+        if self.links.get(link.id) is link:
+            self._looked.add(link.id)
         if self._looked >= set(self.links):
             self._settled.set()
 
-    async def _pool_hosts(self, link: HostLink) -> list[str]:
-        return [spec.name for spec in self._specs if spec.pool.name == link.spec.pool.name]
+    def _pool_hosts(self, link: HostLink) -> list[str]:
+        pool = link.spec.pool.name
+        return [spec.name for spec in self.specs.values() if spec.provisions and spec.pool.name == pool]
 
     async def _alive(self, link: HostLink) -> None:
         seen = link.capabilities
@@ -306,26 +314,12 @@ class Inventory:
         elif remembered is not None:
             link.settle_acceleration(remembered.value)
         async with self._store.write(Actor.system(), "host.came", f"host/{link.id}", audit=False) as tx:
-            await rows.put_host(
-                tx,
-                HostRow(
-                    id=link.id,
-                    alive=True,
-                    unknown_since=None,
-                    reason="",
-                    host_uuid=seen.host_uuid,
-                    arch=seen.arch,
-                    cpu_model=seen.cpu_model,
-                    cpus=seen.cpus,
-                    memory_mib=seen.memory_mib,
-                    libvirt_version=seen.libvirt_version,
-                    hypervisor_version=seen.hypervisor_version,
-                    acceleration=link.known_acceleration(),
-                ),
-            )
+            await register.answers(tx, link)
         await self.measure(link)
         _log.info("host answers", host=link.id, acceleration=link.known_acceleration())
-        if link.known_acceleration() is None:
+        if link.known_acceleration() is None and not link.spec.provisions:
+            link.settle_acceleration("qemu")
+        elif link.known_acceleration() is None:
 
             async def remember(found: str, proven: bool) -> None:
                 async with self._store.write(
@@ -333,27 +327,18 @@ class Inventory:
                 ) as tx:
                     if proven:
                         await tx.session.merge(MetaRow(key=key, value=found))
-                    await rows.put_host(tx, HostRow(id=link.id, acceleration=found))
+                    if await tx.session.get(HostRow, link.id) is not None:
+                        await rows.put_host(tx, HostRow(id=link.id, acceleration=found))
 
             link.probe(self._probe_image, remember)
 
     async def _unknown(self, link: HostLink) -> None:
         async with self._store.write(Actor.system(), "host.went", f"host/{link.id}", audit=False) as tx:
-            row = await rows.host(tx.session, link.id)
-            since = row.unknown_since or datetime.now(UTC)
-            await rows.put_host(tx, HostRow(id=link.id, alive=False, unknown_since=since, reason=link.reason))
-            if not any(self.alive(name) for name in await self._pool_hosts(link)):
-                await rows.put_pool(
-                    tx, PoolRow(id=link.spec.pool.name, alive=False), await self._pool_hosts(link)
-                )
+            await register.silent(tx, link)
+            others = self._pool_hosts(link)
+            if not any(self.alive(name) for name in others):
+                await register.pool_silent(tx, link.spec.pool.name, others)
         _log.warning("host does not answer", host=link.id, reason=link.reason)
-
-
-def _grouped(specs: Sequence[HostSpec], key: Callable[[HostSpec], str]) -> dict[str, list[HostSpec]]:
-    groups: dict[str, list[HostSpec]] = {}
-    for spec in specs:
-        groups.setdefault(key(spec), []).append(spec)
-    return groups
 
 
 def _digests(bases: Iterable[str]) -> frozenset[str]:

@@ -22,7 +22,8 @@ from cernvmcontroller.machines.volumes import DELETION
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence
 
-    from cernvmcontroller.hypervisor.interface import DomainState, NetworkSpec, VolumeState
+    from cernvmcontroller.hypervisor.interface import DomainState, VolumeState
+    from cernvmcontroller.hypervisor.specs import NetworkSpec
     from cernvmcontroller.machines.sidecar import Sidecar
     from cernvmcontroller.store.tables import AddressRow, MachineRow, OperationRow, VolumeRow
 

@@ -8,11 +8,20 @@ from typing import TYPE_CHECKING
 from cernvmapi.errors import Conflict, ForeignHome, Invalid
 from cernvmapi.models import Appliance, Flavor, Machine, MachineCreate, Status, Target, VolumeKind
 from cernvmcontroller import naming
-from cernvmcontroller.machines import hands
+from cernvmcontroller.machines import hands, quota
 from cernvmcontroller.machines.ledger import changed, to_model
 from cernvmcontroller.machines.volumes import deletion
 from cernvmcontroller.placement import Wish, choose
-from cernvmcontroller.store import Actor, Store, Transaction, addresses, inventory, machines, volumes
+from cernvmcontroller.store import (
+    Actor,
+    Store,
+    Transaction,
+    addresses,
+    clusters,
+    inventory,
+    machines,
+    volumes,
+)
 from cernvmcontroller.store.tables import MachineRow, VolumeRow
 
 if TYPE_CHECKING:
@@ -33,7 +42,7 @@ class Birth:
         Raises
         ------
         NotFound
-            There is no such appliance or flavor.
+            There is no such appliance, flavor or cluster.
         Invalid
             The appliance cannot be what is asked for.
         Conflict
@@ -72,9 +81,12 @@ class Birth:
                     return _same(there, request, appliance, flavor), False
             row = self._row(machine_id, request, owner, appliance, flavor)
             await self._refuse_home_in_use(tx, home)
+            await quota.check(tx.session, self._shop.settings.quota, row, new=True)
             host = await self._place(tx, row, request, appliance, home)
             tx.session.add(row)
             await inventory.promise(tx, row, host.id)
+            if row.cluster is not None:
+                await clusters.add_machine(tx, row.cluster, row.id)
             network = host.spec.network
             others = self._shop.strangers.addresses(network.name)
             index = await addresses.claim(tx, network.name, row.id, avoid=others)
@@ -102,6 +114,7 @@ class Birth:
             memory_mib=request.memory_mib or flavor.memory_mib,
             disk_mib=max(flavor.disk_mib, appliance.virtual_size_mib),
             cluster=request.cluster,
+            apart=request.apart,
             uuid=naming.domain_uuid(self._shop.hub_id, machine_id),
             port=self._shop.settings.port if request.notebook else None,
             status=Status.PENDING,
@@ -118,6 +131,11 @@ class Birth:
         appliance: Appliance,
         home: VolumeRow | None,
     ) -> HostLink:
+        if request.cluster is not None:
+            await clusters.get(tx.session, request.cluster)
+        away = frozenset[str]()
+        if request.apart is not None:
+            away = await inventory.with_group(tx.session, row.owner, request.apart)
         reach = None
         if home is not None:
             pool = await inventory.pool(tx.session, home.pool)
@@ -127,17 +145,23 @@ class Birth:
             memory_mib=row.memory_mib,
             disk_mib=row.disk_mib,
             arch=appliance.arch,
+            host_arch=request.arch,
+            cpu_features=frozenset(request.cpu_features),
+            labels=request.host_labels,
             notebook=request.notebook,
             base=appliance.sha256,
             host=request.host,
             cluster=request.cluster,
+            away_from=away,
             home_hosts=reach,
             overcommit=self._shop.settings.overcommit,
         )
         candidates = await self._shop.inventory.candidates(
             tx.session, self._shop.settings.reserved_memory_mib
         )
-        return self._shop.inventory.links[choose(candidates, wish).id]
+        choice = choose(candidates, wish, self._shop.settings.policy)
+        tx.details["host"], tx.details["weights"] = choice.hosts[0].id, choice.weights[0]
+        return self._shop.inventory.links[choice.hosts[0].id]
 
     async def _own_home(self, tx: Transaction, request: MachineCreate, owner: str | None) -> VolumeRow | None:
         """Return the home of the server, which goes with the account, not with its name."""

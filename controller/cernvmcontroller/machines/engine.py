@@ -16,6 +16,8 @@ from cernvmapi.models import AuditRecord, ComponentHealth, Health, OperationStat
 from cernvmcontroller.catalogue.catalogue import Catalogue
 from cernvmcontroller.catalogue.feeds import Feeds
 from cernvmcontroller.fetch import Fetcher, Policy
+from cernvmcontroller.inventory.clusters import Clusters
+from cernvmcontroller.inventory.hosts import Hosts
 from cernvmcontroller.machines import figures, health, sidecars
 from cernvmcontroller.machines.agentlink import AgentLinks
 from cernvmcontroller.machines.census import Census
@@ -158,6 +160,8 @@ class Engine:
         self.audit = Audit(store)
         self.meter = Meter(store, inventory, per_machine=settings.metrics_per_machine)
         self.usage = UsageHistory(store)
+        self.hosts = Hosts(store, inventory)
+        self.clusters = Clusters(store)
         self.census = Census(store, inventory.configured)
         self._uuids: dict[str, str] = {}
         self._rounds = asyncio.Lock()
@@ -256,6 +260,9 @@ class Engine:
 
     async def _came(self, link: HostLink) -> None:
         """Compare the database with a host that answers (again)."""
+        if not link.spec.provisions:
+            await self.census.add(link.id)  # no machine of ours is there
+            return
         try:
             await self._look_for_strangers(link)
             await rebuild(self._shop, link)
@@ -330,7 +337,7 @@ class Engine:
                 _log.exception("not everything was looked at")
 
     async def _look_at_all(self) -> None:
-        for link in self.inventory.links.values():
+        for link in list(self.inventory.links.values()):
             if link.alive:
                 try:
                     await self.inventory.measure(link)
@@ -371,7 +378,8 @@ class Engine:
                 _log.warning("old events not thrown away", reason=error.detail)
             except Exception:  # noqa: BLE001 - the next time may be better
                 _log.exception("old events were not pruned")
-            for pool in {link.spec.pool.name for link in self.inventory.links.values()}:
+            links = self.inventory.links.values()
+            for pool in {link.spec.pool.name for link in links if link.spec.provisions}:
                 await self._sweep(pool)
             await asyncio.sleep(_PRUNE_EVERY)
 

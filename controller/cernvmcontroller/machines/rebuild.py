@@ -26,7 +26,8 @@ from cernvmcontroller.store import Actor, machines, volumes
 from cernvmcontroller.store.tables import AddressRow, MachineRow, VolumeRow
 
 if TYPE_CHECKING:
-    from cernvmcontroller.hypervisor.interface import DomainState, MachineMetadata, NetworkSpec, VolumeState
+    from cernvmcontroller.hypervisor.interface import DomainState, VolumeState
+    from cernvmcontroller.hypervisor.specs import MachineMetadata, NetworkSpec
     from cernvmcontroller.inventory import HostLink
     from cernvmcontroller.machines.ledger import Ledger
     from cernvmcontroller.repository import Repository

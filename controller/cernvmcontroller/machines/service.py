@@ -17,7 +17,7 @@ from cernvmapi.models import (
     Status,
     Target,
 )
-from cernvmcontroller.machines import agentwire, hands, verbs
+from cernvmcontroller.machines import agentwire, hands, quota, verbs
 from cernvmcontroller.machines.actions import Action, check
 from cernvmcontroller.machines.birth import Birth
 from cernvmcontroller.machines.ledger import changed, to_model
@@ -62,6 +62,7 @@ class Machines:
         owner: str | None = None,
         status: Collection[Status] = (),
         host: str | None = None,
+        cluster: str | None = None,
         search: str | None = None,
         sort: str = "-created",
         limit: int = 100,
@@ -72,6 +73,7 @@ class Machines:
             owner=owner,
             statuses=tuple(status),
             host=host,
+            cluster=cluster,
             search=search,
             sort=sort,
             limit=limit,
@@ -119,7 +121,13 @@ class Machines:
         if check(Action.START, row.status, row.power):
             link = self._shop.inventory.link(row.host)
             host = await inventory.host(tx.session, link.id)
+            if host.maintenance:
+                raise Conflict(
+                    f"The host {host.name} is in maintenance, and the machine is placed there. Try again "
+                    "when an administrator has ended it."
+                )
             settings = self._shop.settings
+            await quota.check(tx.session, settings.quota, row, new=False)
             memory = max(0, host.memory_mib - settings.reserved_memory_mib)
             await inventory.promise(
                 tx,

@@ -1,15 +1,17 @@
-"""What a site can turn about machines; each has its traitlet in `cernvmcontroller.app`."""
+"""What a site can turn about machines; the options are in `cernvmcontroller.app` and `.options`."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from cernvmcontroller.placement import Overcommit
+from cernvmcontroller.placement import Overcommit, Policy
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
+
+    from cernvmcontroller.machines.quota import Quota
 
 
 @dataclass(frozen=True)
@@ -38,6 +40,8 @@ class Settings:
     port: int = 8888
     home_mib: int = 20480
     overcommit: Overcommit = field(default_factory=Overcommit)
+    policy: Policy = field(default_factory=Policy)
+    quota: Quota | None = None
     reserved_memory_mib: int = 1024
     """What a host keeps for itself."""
     metering: bool = False

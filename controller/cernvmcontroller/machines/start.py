@@ -12,7 +12,7 @@ from cernvmapi.models import OperationStatus, Phase, Power, Status, Target, Volu
 from cernvmcontroller import naming
 from cernvmcontroller.context import NetworkIdentity, compose, seed_image
 from cernvmcontroller.hypervisor.domainxml import build
-from cernvmcontroller.hypervisor.interface import DomainSpec, MachineMetadata, VolumeRef, VolumeState
+from cernvmcontroller.hypervisor.specs import DomainSpec, MachineMetadata, VolumeRef
 from cernvmcontroller.machines.ledger import finish_operations, mark
 from cernvmcontroller.machines.reach import reach
 from cernvmcontroller.machines.verdict import refuse_ended, refuse_mismatch
@@ -22,6 +22,7 @@ from cernvmcontroller.store.tables import MachineRow, VolumeRow
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
+    from cernvmcontroller.hypervisor.interface import VolumeState
     from cernvmcontroller.machines.agentlink import AgentLink
     from cernvmcontroller.machines.job import Job
     from cernvmcontroller.machines.uploads import Upload

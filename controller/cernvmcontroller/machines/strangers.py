@@ -17,7 +17,8 @@ from cernvmapi.models import ComponentHealth
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from cernvmcontroller.hypervisor.interface import DomainState, NetworkSpec
+    from cernvmcontroller.hypervisor.interface import DomainState
+    from cernvmcontroller.hypervisor.specs import NetworkSpec
 
 _log = structlog.get_logger(__name__)
 

@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
     from pathlib import Path
 
-    from cernvmcontroller.hypervisor.interface import Format, VolumeState
+    from cernvmcontroller.hypervisor.interface import VolumeState
+    from cernvmcontroller.hypervisor.specs import Format
     from cernvmcontroller.inventory import HostLink
     from cernvmcontroller.repository import Manifest
 

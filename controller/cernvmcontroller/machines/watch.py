@@ -16,7 +16,8 @@ from cernvmcontroller.machines.ledger import finish_operations, let_go
 from cernvmcontroller.machines.stop import Ending, fail
 
 if TYPE_CHECKING:
-    from cernvmcontroller.hypervisor.interface import DomainState, Hypervisor, MachineMetadata
+    from cernvmcontroller.hypervisor.interface import DomainState, Hypervisor
+    from cernvmcontroller.hypervisor.specs import MachineMetadata
     from cernvmcontroller.inventory import HostLink
     from cernvmcontroller.machines.agentlink import AgentLink
     from cernvmcontroller.machines.workshop import Workshop

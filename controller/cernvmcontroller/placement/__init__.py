@@ -2,5 +2,6 @@
 
 from cernvmcontroller.placement.candidate import Candidate, Overcommit, Wish
 from cernvmcontroller.placement.choice import Choice, choose, rank
+from cernvmcontroller.placement.policy import Policy
 
-__all__ = ["Candidate", "Choice", "Overcommit", "Wish", "choose", "rank"]
+__all__ = ["Candidate", "Choice", "Overcommit", "Policy", "Wish", "choose", "rank"]

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from cernvmapi.models import Level
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 _LEVELS = (Level.OBSERVE, Level.CONTROL, Level.PROVISION, Level.NOTEBOOK)
 
@@ -38,11 +42,17 @@ class Candidate:
     memory_promised_mib: int = 0
     disk_free_mib: int | None = None
     """Of its pool; None where the pool does not say."""
-    addresses_free: int = 0
+    addresses_free: int | None = 0
+    """Of its network; None where it has none."""
     acceleration: str | None = None
     """None before it was probed."""
     maintenance: bool = False
     clusters: frozenset[str] = frozenset()
+    labels: Mapping[str, str] = field(default_factory=dict)
+    cpu_features: frozenset[str] = frozenset()
+    """In libvirt's names; empty where libvirt does not say."""
+    reached: bool = True
+    """The hub reaches its machines over their network."""
     bases: frozenset[str] = frozenset()
     """Digests of the appliances whose base its pool already holds."""
     machines: int = 0
@@ -56,12 +66,20 @@ class Wish:
     memory_mib: int
     disk_mib: int
     arch: str = "x86_64"
+    """Of the appliance."""
+    host_arch: str | None = None
+    """Of the host, where one was asked for."""
+    cpu_features: frozenset[str] = frozenset()
+    labels: Mapping[str, str] = field(default_factory=dict)
+    """What the host must be labelled with."""
     notebook: bool = False
     base: str = ""
     """Digest of the appliance."""
     host: str | None = None
-    """Name of the host that was asked for."""
+    """Id or name of the host that was asked for."""
     cluster: str | None = None
+    away_from: frozenset[str] = frozenset()
+    """Ids of the hosts that have a machine of its group already, of which each shall have one only."""
     home_hosts: frozenset[str] | None = None
     """Ids of the hosts that reach the home volume; None where there is none yet."""
     keeps_address: bool = False

@@ -15,14 +15,24 @@ Filter = Callable[[Candidate, Wish], str | None]
 
 
 def requested(host: Candidate, wish: Wish) -> str | None:
-    """Only the host that was asked for by name."""
-    return "is not the host that was asked for" if wish.host and host.name != wish.host else None
+    """Only the host that was asked for, by id or name."""
+    if wish.host is None or wish.host in (host.id, host.name):
+        return None
+    return "is not the host that was asked for"
 
 
 def cluster(host: Candidate, wish: Wish) -> str | None:
     """Only hosts of the cluster that was asked for."""
     if wish.cluster and wish.cluster not in host.clusters:
         return f"is not in the cluster {wish.cluster}"
+    return None
+
+
+def labels(host: Candidate, wish: Wish) -> str | None:
+    """Only hosts with the labels that were asked for."""
+    for key, value in wish.labels.items():
+        if host.labels.get(key) != value:
+            return f"is not labelled {key}={value}"
     return None
 
 
@@ -45,8 +55,25 @@ def level(host: Candidate, wish: Wish) -> str | None:
 
 
 def arch(host: Candidate, wish: Wish) -> str | None:
-    """Only hosts of the appliance's processor architecture."""
-    return None if host.arch == wish.arch else f"is {host.arch}, the appliance needs {wish.arch}"
+    """Only hosts whose processors run the appliance, and of the architecture that was asked for."""
+    if wish.arch != host.arch and wish.arch not in _ALSO_RUNS.get(host.arch, ()):
+        return f"is {host.arch}, the appliance needs {wish.arch}"
+    if wish.host_arch not in (None, host.arch):
+        return f"is {host.arch}, {wish.host_arch} was asked for"
+    return None
+
+
+def cpu(host: Candidate, wish: Wish) -> str | None:
+    """Only hosts whose processors have the features that were asked for."""
+    missing = sorted(wish.cpu_features - host.cpu_features)
+    return f"has no processors with {', '.join(missing)}" if missing else None
+
+
+def network(host: Candidate, wish: Wish) -> str | None:
+    """Only hosts with the machines' network; for a notebook, the hub has to reach it."""
+    if host.addresses_free is None:
+        return "has no network for machines"
+    return "has a network that the hub does not reach" if wish.notebook and not host.reached else None
 
 
 def home(host: Candidate, wish: Wish) -> str | None:
@@ -54,6 +81,11 @@ def home(host: Candidate, wish: Wish) -> str | None:
     if wish.home_hosts is None or host.id in wish.home_hosts:
         return None
     return "does not reach the home volume"
+
+
+def apart(host: Candidate, wish: Wish) -> str | None:
+    """No host that has a machine of the same group, where its machines shall be apart."""
+    return "has a machine of the same group" if host.id in wish.away_from else None
 
 
 def processors(host: Candidate, wish: Wish) -> str | None:
@@ -83,19 +115,25 @@ def storage(host: Candidate, _wish: Wish) -> str | None:
 
 def address(host: Candidate, wish: Wish) -> str | None:
     """Want a free address in the host's network."""
-    return None if wish.keeps_address or host.addresses_free > 0 else "has no free address in its network"
+    return None if wish.keeps_address or host.addresses_free else "has no free address in its network"
 
 
 _DISK_RESERVE_MIB = 1024
+_ALSO_RUNS = {"x86_64": ("i686",), "aarch64": ("armv7l",)}
+"""Architectures that a host runs beside its own, in libvirt's names."""
 
 FILTERS: tuple[Filter, ...] = (
     requested,
     cluster,
+    labels,
     alive,
     maintenance,
     level,
     arch,
+    cpu,
+    network,
     home,
+    apart,
     processors,
     memory,
     storage,

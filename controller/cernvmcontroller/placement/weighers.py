@@ -1,4 +1,8 @@
-"""Weighers: each gives a host between 0 and 1, more is better. The sum, weighted, orders the hosts."""
+"""Weighers: each gives a host between 0 and 1. The sum, weighted, orders the hosts.
+
+A site turns the weights: a negative one prefers what gets less, so that free memory packs instead of
+spreading.
+"""
 
 from __future__ import annotations
 
@@ -37,8 +41,3 @@ WEIGHERS: tuple[tuple[float, Weigher], ...] = (
     (1.0, free_processors),
     (0.05, base_present),  # it is copied once, a full host stays full
 )
-
-
-def weigh(host: Candidate, wish: Wish) -> float:
-    """Return the weighted sum for `host`."""
-    return sum(weight * weigher(host, wish) for weight, weigher in WEIGHERS)

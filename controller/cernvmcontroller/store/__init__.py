@@ -1,7 +1,7 @@
 """What should be: the controller's database, its events and its audit record.
 
 Queries are functions in the modules of their tables: `machines`, `volumes`, `operations`, `audit`,
-`inventory`, `appliances`, `addresses`, `feeds`, `entries`.
+`inventory`, `clusters`, `appliances`, `addresses`, `feeds`, `entries`.
 """
 
 from cernvmcontroller.store.database import StoreError

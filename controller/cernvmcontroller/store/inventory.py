@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
-from sqlalchemy import case, func, select
+from sqlalchemy import case, delete, func, select
 
 from cernvmapi.errors import NoRoom
-from cernvmapi.models import Host, Network, Pool
+from cernvmapi.models import Host, Network, Pool, Target
 from cernvmcontroller.store.lookup import model, one
 from cernvmcontroller.store.tables import (
     AddressRow,
@@ -18,6 +19,7 @@ from cernvmcontroller.store.tables import (
     NetworkRow,
     PoolHostRow,
     PoolRow,
+    VolumeRow,
 )
 
 if TYPE_CHECKING:
@@ -52,6 +54,24 @@ async def promised(session: AsyncSession) -> dict[str, Promise]:
         for host, vcpus, memory_mib, machines in rows
         if host is not None
     }
+
+
+async def promised_to(session: AsyncSession, owner: str | None) -> Promise:
+    """Return what is promised to somebody's machines, on all hosts together."""
+    query = select(
+        func.coalesce(func.sum(case((MachineRow.promised, MachineRow.vcpus), else_=0)), 0),
+        func.coalesce(func.sum(case((MachineRow.promised, MachineRow.memory_mib), else_=0)), 0),
+        func.count(),
+    ).where(MachineRow.owner == owner, MachineRow.target != Target.DELETED)
+    vcpus, memory_mib, machines = (await session.execute(query)).one()
+    return Promise(int(vcpus), int(memory_mib), machines)
+
+
+async def with_group(session: AsyncSession, owner: str | None, group: str) -> frozenset[str]:
+    """Return the ids of the hosts that have a machine of an owner's group, whose machines shall be apart."""
+    query = select(MachineRow.host).where(MachineRow.apart == group, MachineRow.host.is_not(None))
+    query = query.where(MachineRow.owner == owner if owner is not None else MachineRow.owner.is_(None))
+    return frozenset(host for host in await session.scalars(query.distinct()) if host is not None)
 
 
 async def promise(
@@ -200,7 +220,26 @@ def _host(row: HostRow, sums: Promise) -> Host:
         vcpus_promised=sums.vcpus,
         memory_promised_mib=sums.memory_mib,
         machines=sums.machines,
+        address=row.address or urlsplit(row.uris[0]).hostname or "",
+        source="configuration" if row.attached is None else "api",
     )
+
+
+async def forget_host(tx: Transaction, row: HostRow) -> None:
+    """Delete a host on which nothing is placed, with what exists there only, and tell it."""
+    host = await host_model(tx.session, row.id)
+    await tx.session.delete(row)
+    await tx.session.flush()
+    # What is left of a pool are bases and layers, which are made again from the repository.
+    for here, alone in (
+        (PoolRow, PoolRow.id.not_in(select(PoolHostRow.pool_id))),
+        (NetworkRow, NetworkRow.id.not_in(select(NetworkHostRow.network_id))),
+    ):
+        gone = (await tx.session.scalars(select(here.id).where(alone))).all()
+        if here is PoolRow:
+            await tx.session.execute(delete(VolumeRow).where(VolumeRow.pool.in_(gone)))
+        await tx.session.execute(delete(here).where(here.id.in_(gone)))
+    tx.emit("host.deleted", f"host/{row.id}", None, host)
 
 
 def _network(row: NetworkRow, used: int) -> Network:

@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import func, select
 
+from cernvmapi.clusters import DEFAULT_CLUSTER
 from cernvmapi.errors import Malformed
 from cernvmapi.models import Machine, Status, Target
+from cernvmcontroller.store import clusters
 from cernvmcontroller.store.lookup import attached, model, one
 from cernvmcontroller.store.paging import Order, Slice
 from cernvmcontroller.store.paging import page as page_of
@@ -40,8 +42,10 @@ class MachineQuery:
 
     Parameters
     ----------
-    owner, host, cluster, appliance
+    owner, host, appliance
         Exactly this one; None for any.
+    cluster
+        In this one, by id; None for any.
     statuses
         One of these; empty for any.
     search
@@ -110,11 +114,12 @@ async def page(session: AsyncSession, wanted: MachineQuery) -> Slice[MachineRow]
     for column, value in (
         (MachineRow.owner, wanted.owner),
         (MachineRow.host, wanted.host),
-        (MachineRow.cluster, wanted.cluster),
         (MachineRow.appliance, wanted.appliance),
     ):
         if value is not None:
             query = query.where(column == value)
+    if wanted.cluster not in {None, DEFAULT_CLUSTER}:
+        query = query.where(clusters.has_machine(wanted.cluster or ""))
     if wanted.statuses:
         query = query.where(MachineRow.status.in_(sorted(wanted.statuses)))
     # PostgreSQL has no NUL in texts: nothing stored contains one.

@@ -12,6 +12,7 @@ from typing import Any, ClassVar
 from sqlalchemy import BigInteger, ForeignKey, Index, Integer, MetaData, String, Text, event, text
 from sqlalchemy.orm import DeclarativeBase, Mapped, Mapper, mapped_column, relationship
 
+from cernvmapi.hosts import HostAttach
 from cernvmapi.models import (
     Entry,
     FeedKind,
@@ -89,8 +90,51 @@ class HostRow(Table):
     acceleration: Mapped[str | None] = mapped_column(String(16))
     libvirt_version: Mapped[str] = mapped_column(default="")
     hypervisor_version: Mapped[str] = mapped_column(default="")
+    cpu_features: Mapped[list[str]] = mapped_column(default=list)
+    reached: Mapped[bool] = mapped_column(default=True)
+    """The hub reaches its machines over their network."""
     labels: Mapped[dict[str, str]] = mapped_column(default=dict)
+    notes: Mapped[str] = mapped_column(Text, default="")
+    address: Mapped[str] = mapped_column(default="")
+    """Where people reach it."""
+    configured: Mapped[dict[str, Any] | None]
+    """What the configuration said last of what the API changes too; None where it said nothing."""
+    attached: Mapped[HostAttach | None] = mapped_column(Record(HostAttach))
+    """How it was attached through the API; its secrets are named there, not given."""
     changed: Mapped[datetime] = mapped_column(default=_now, onupdate=_now)
+
+
+class ClusterRow(Table):
+    """A named set of hosts and machines; all are in the default one, which lists none."""
+
+    __tablename__ = "clusters"
+
+    id: Mapped[str] = mapped_column(String(64), primary_key=True)
+    name: Mapped[str] = mapped_column(unique=True)
+    description: Mapped[str] = mapped_column(Text, default="")
+    created: Mapped[datetime] = mapped_column(default=_now)
+
+
+class ClusterHostRow(Table):
+    """That a host is in a cluster."""
+
+    __tablename__ = "cluster_hosts"
+
+    cluster_id: Mapped[str] = mapped_column(ForeignKey("clusters.id", ondelete="CASCADE"), primary_key=True)
+    host_id: Mapped[str] = mapped_column(
+        ForeignKey("hosts.id", ondelete="CASCADE"), primary_key=True, index=True
+    )
+
+
+class ClusterMachineRow(Table):
+    """That a machine is in a cluster."""
+
+    __tablename__ = "cluster_machines"
+
+    cluster_id: Mapped[str] = mapped_column(ForeignKey("clusters.id", ondelete="CASCADE"), primary_key=True)
+    machine_id: Mapped[str] = mapped_column(
+        ForeignKey("machines.id", ondelete="CASCADE"), primary_key=True, index=True
+    )
 
 
 class NetworkRow(Table):
@@ -259,6 +303,9 @@ class MachineRow(Table):
     memory_mib: Mapped[int]
     disk_mib: Mapped[int]
     cluster: Mapped[str | None] = mapped_column(String(64), index=True)
+    """That it was placed in; which ones it is in is said by `ClusterMachineRow`."""
+    apart: Mapped[str | None] = mapped_column(String(64), index=True)
+    """The group, of which no host runs two."""
     host: Mapped[str | None] = mapped_column(ForeignKey("hosts.id"))
     promised: Mapped[bool] = mapped_column(default=False)
     """Its vCPUs and memory are promised on its host: see `inventory.promise`."""

@@ -27,7 +27,8 @@ CONSOLE_SOCKET = "/machines/{id}/console/socket"
 
 def _by_path(routes: Sequence[Route]) -> dict[str, dict[str, Route]]:
     paths: dict[str, dict[str, Route]] = {}
-    for route in routes:
+    # A word of the API goes before an id that is spelled like it.
+    for route in sorted(routes, key=lambda route: "{id}" in route.path):
         paths.setdefault(route.pattern, {})[route.method] = route
     return paths
 

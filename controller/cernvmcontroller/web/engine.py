@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Collection
 
+    from cernvmapi.clusters import Cluster, ClusterChange, ClusterCreate, ClusterMembers
     from cernvmapi.consoles import ConsoleKind, ConsoleRequest, MachineKeys
+    from cernvmapi.hosts import HostAttach, HostChange, HostReport, HostTest
     from cernvmapi.models import (
         Appliance,
         ApplianceCreate,
@@ -71,6 +73,7 @@ class Machines(Protocol):
         owner: str | None = None,
         status: Collection[Status] = (),
         host: str | None = None,
+        cluster: str | None = None,
         search: str | None = None,
         sort: str = "-created",
         limit: int = 100,
@@ -183,6 +186,47 @@ class Inventory(Protocol):
 
     async def flavors(self) -> list[Flavor]:
         """Return the sizes, in the site's order."""
+
+
+class Hosts(Protocol):
+    """What is done with hosts."""
+
+    async def test(self, request: HostTest) -> HostReport:
+        """Connect, look and disconnect; why nothing answers is an answer too."""
+
+    async def look(self, host_id: str) -> HostReport:
+        """Return what there is on a host now."""
+
+    async def attach(self, actor: Actor, request: HostAttach) -> Host:
+        """Take a host in; `Conflict` where there is one of that name."""
+
+    async def change(self, actor: Actor, host_id: str, request: HostChange) -> Host:
+        """Change what is given; `Conflict` where the configuration says it."""
+
+    async def detach(self, actor: Actor, host_id: str, *, forget: bool) -> None:
+        """Let a host go; `Conflict` while machines or homes are on it."""
+
+
+class Clusters(Protocol):
+    """Named sets of hosts and machines."""
+
+    async def all(self, *, host: str | None = None, machine: str | None = None) -> list[Cluster]:
+        """Return the clusters, on request those that a host or a machine is in."""
+
+    async def get(self, cluster_id: str) -> Cluster:
+        """Return one cluster."""
+
+    async def create(self, actor: Actor, request: ClusterCreate) -> Cluster:
+        """Make a cluster; `Conflict` where there is one of that id or name."""
+
+    async def change(self, actor: Actor, cluster_id: str, request: ClusterChange) -> Cluster:
+        """Give it another name or description."""
+
+    async def put_members(self, actor: Actor, cluster_id: str, request: ClusterMembers) -> Cluster:
+        """Let hosts and machines come in and leave, all or nobody."""
+
+    async def delete(self, actor: Actor, cluster_id: str) -> None:
+        """Delete it; `Conflict` for the default one."""
 
 
 class Repository(Protocol):
@@ -306,6 +350,14 @@ class Engine(Protocol):
     @property
     def inventory(self) -> Inventory:
         """Hosts, networks, pools, flavors."""
+
+    @property
+    def hosts(self) -> Hosts:
+        """What is done with hosts."""
+
+    @property
+    def clusters(self) -> Clusters:
+        """The clusters."""
 
     @property
     def repository(self) -> Repository:

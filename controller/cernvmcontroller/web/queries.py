@@ -39,6 +39,8 @@ class MachinesQuery(Paged, frozen=True, kw_only=True):
     """In one of these states."""
     host: Text | None = None
     """On this host."""
+    cluster: Text | None = None
+    """In this cluster, by id."""
     search: Text | None = None
     """With this in its name, owner, address or labels."""
     sort: Annotated[str, Meta(pattern=r"^-?(name|owner|status|host|created)$")] = "-created"
@@ -70,6 +72,22 @@ class VolumesQuery(Paged, frozen=True, kw_only=True):
     """Of this user; others' only for administrators."""
     kind: VolumeKind | None = None
     """Of this kind."""
+
+
+class ClustersQuery(NoQuery, frozen=True, kw_only=True):
+    """Which clusters; the default one has all hosts and machines."""
+
+    host: Text | None = None
+    """That this host is in, by id."""
+    machine: Text | None = None
+    """That this machine is in, by id."""
+
+
+class DetachQuery(NoQuery, frozen=True, kw_only=True):
+    """What of a host may be lost."""
+
+    forget: bool = False
+    """Forget the machines and homes on a host that never answers again."""
 
 
 class AuditQuery(Paged, frozen=True, kw_only=True):

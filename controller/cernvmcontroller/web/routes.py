@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from cernvmapi.clusters import Cluster, ClusterChange, ClusterCreate, ClusterMembers
 from cernvmapi.consoles import ConsoleRequest, ConsoleTicket, MachineKeys
+from cernvmapi.hosts import HostAttach, HostChange, HostReport, HostTest
 from cernvmapi.models import (
     Appliance,
     ApplianceCreate,
@@ -31,7 +33,17 @@ from cernvmapi.models import (
 )
 from cernvmapi.usage import Usage, UsageStatistics
 from cernvmcontroller.web import metrics, queries
-from cernvmcontroller.web.endpoints import catalogue, consoles, events, machines, records, site, usage
+from cernvmcontroller.web.endpoints import (
+    catalogue,
+    clusters,
+    consoles,
+    events,
+    hosts,
+    machines,
+    records,
+    site,
+    usage,
+)
 from cernvmcontroller.web.identity import Access
 from cernvmcontroller.web.route import Route
 
@@ -163,6 +175,47 @@ ROUTES: tuple[Route, ...] = (
     _route("GET /flavors", _R, site.list_flavors, Page[Flavor], "site", "List the sizes"),
     _route("GET /hosts", _A, site.list_hosts, Page[Host], "site", "List the hosts"),
     _route("GET /hosts/{id}", _A, site.get_host, Host, "site", "Get a host"),
+    _route(
+        "POST /hosts/test", _A, hosts.try_host, HostReport, "site",
+        "Try a connection to a host and keep nothing of it", body=HostTest, body_required=True,
+    ),
+    _route(
+        "POST /hosts", _A, hosts.attach_host, Host, "site", "Attach a host", body=HostAttach,
+        body_required=True, statuses=(201,),
+    ),
+    _route(
+        "GET /hosts/{id}/report", _A, hosts.look_at_host, HostReport, "site",
+        "Get what there is on a host now, whoever made it",
+    ),
+    _route(
+        "PATCH /hosts/{id}", _A, hosts.change_host, Host, "site",
+        "Rename, label, note, or take into maintenance", body=HostChange, body_required=True,
+    ),
+    _route(
+        "DELETE /hosts/{id}", _A, hosts.detach_host, None, "machines",
+        "Detach a host; what is on it stays there", query=queries.DetachQuery, statuses=(204,),
+    ),
+    _route(
+        "GET /clusters", _A, clusters.list_clusters, Page[Cluster], "site", "List the clusters",
+        query=queries.ClustersQuery,
+    ),
+    _route(
+        "POST /clusters", _A, clusters.create_cluster, Cluster, "site", "Make a cluster",
+        body=ClusterCreate, body_required=True, statuses=(201,),
+    ),
+    _route("GET /clusters/{id}", _A, clusters.get_cluster, Cluster, "site", "Get a cluster"),
+    _route(
+        "PATCH /clusters/{id}", _A, clusters.change_cluster, Cluster, "site",
+        "Give a cluster another name or description", body=ClusterChange, body_required=True,
+    ),
+    _route(
+        "POST /clusters/{id}/members", _A, clusters.put_cluster_members, Cluster, "machines",
+        "Let hosts and machines come into a cluster and leave it", body=ClusterMembers, body_required=True,
+    ),
+    _route(
+        "DELETE /clusters/{id}", _A, clusters.delete_cluster, None, "site",
+        "Delete a cluster; its hosts and machines stay", statuses=(204,),
+    ),
     _route("GET /networks", _A, site.list_networks, Page[Network], "site", "List the networks"),
     _route("GET /pools", _A, site.list_pools, Page[Pool], "site", "List the storage pools"),
     _route("GET /feeds", _A, catalogue.list_feeds, Page[Feed], "catalogue", "List the feeds"),

@@ -7,14 +7,23 @@ import hashlib
 import json
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from ipaddress import IPv4Network
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from cernvmapi.models import Machine, MachineCreate, OperationStatus, Session, Status
 from cernvmcontroller.hypervisor.fake import FakeHypervisor
 from cernvmcontroller.hypervisor.fakehost import FakeHost
-from cernvmcontroller.hypervisor.interface import ByteStream, FilterSpec, NetworkSpec, PoolSpec
-from cernvmcontroller.inventory import DEFAULT_FLAVORS, HostSpec, Inventory, load_flavors
+from cernvmcontroller.hypervisor.specs import FilterSpec, NetworkSpec, PoolSpec
+from cernvmcontroller.inventory import (
+    DEFAULT_FLAVORS,
+    Defaults,
+    HostSpec,
+    Inventory,
+    attached,
+    load_flavors,
+)
 from cernvmcontroller.machines.agreement import UNDER_WAY, compare
 from cernvmcontroller.machines.engine import Engine
 from cernvmcontroller.machines.inspection import Look, look
@@ -28,6 +37,7 @@ if TYPE_CHECKING:
 
     from killer import Killer
 
+    from cernvmcontroller.hypervisor.interface import ByteStream
     from cernvmcontroller.web.metrics import Metrics
 
 HUB = "0b5c9b3e-7f51-4f0e-9d29-6f3b1f0a7c11"
@@ -136,6 +146,8 @@ class Lab:
     def __init__(self, folder: Path, hosts: int = 1) -> None:
         self.folder = folder
         self.hosts = {f"host{n}": FakeHost() for n in range(1, hosts + 1)}
+        self.spare: dict[str, FakeHost] = {}
+        """Hosts that are not configured, by their addresses: they can be attached."""
         self.hypervisors: dict[str, FakeHypervisor] = {}
         self.guests: dict[str, Guest] = {}
         """By domain UUID."""
@@ -186,8 +198,8 @@ class Lab:
         return path
 
     def _hypervisor(self, uri: str) -> FakeHypervisor:
-        name = uri.removeprefix("fake://")
-        hypervisor = FakeHypervisor(uri, host=self.hosts[name], deadline=0.3)
+        name = urlsplit(uri).hostname or ""
+        hypervisor = FakeHypervisor(uri, host={**self.hosts, **self.spare}[name], deadline=0.3)
 
         async def on_channel(uuid: str, _name: str, stream: ByteStream) -> None:
             await self.guest(uuid).play(stream)
@@ -218,6 +230,15 @@ class Lab:
             for name in self.hosts
         ]
 
+    def defaults(self) -> Defaults:
+        """Return what exists on a host that is attached."""
+        return Defaults(
+            pool=PoolSpec("labhub", "/pool/labhub"),
+            network=NetworkSpec("labhub", "labbr0", IPv4Network("10.80.0.0/20"), hosts=100),
+            filter=FilterSpec("labhub", "10.80.0.1"),
+            credentials=self.folder / "credentials",
+        )
+
     async def begin(self) -> Engine:
         """Start a controller, as after a crash of the one before."""
         specs = self.specs()
@@ -230,6 +251,7 @@ class Lab:
             self._hypervisor,
             flavors=load_flavors(DEFAULT_FLAVORS, "small"),
             measures=self.metrics,
+            attached=partial(attached, defaults=self.defaults()),
         )
         repository = Repository(self.store, [self.manifest], None, self.folder / "state")
         self.engine = Engine(HUB, self.store, inventory, repository, self.settings, measures=self.metrics)
@@ -248,8 +270,11 @@ class Lab:
 
     async def check(self) -> Look:
         """Look whether the database and the hosts agree; the controller may run."""
-        specs = self.specs()
-        hypervisors = {name: FakeHypervisor(host=host) for name, host in self.hosts.items()}
+        specs = list(self.engine.inventory.specs.values()) if self.engine else self.specs()
+        there = {**self.hosts, **self.spare}
+        hypervisors = {
+            spec.name: FakeHypervisor(host=there[urlsplit(spec.uri).hostname or ""]) for spec in specs
+        }
         for hypervisor in hypervisors.values():
             await hypervisor.open()
         store = self.store or await Store.open(self.url, HUB)

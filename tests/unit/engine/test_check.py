@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime, timedelta
+from urllib.parse import urlsplit
 
 import pytest
-from scripted import ALICE, HUB
+from scripted import ALICE, HUB, SESSION
 
+from cernvmapi.hosts import HostAttach
 from cernvmapi.models import Power, Status, Target
 from cernvmcontroller import naming
 from cernvmcontroller.commands.check import Check
 from cernvmcontroller.hypervisor.fake import FakeHypervisor
-from cernvmcontroller.hypervisor.fakehost import FakeDomain, FakeVolume
+from cernvmcontroller.hypervisor.fakehost import FakeDomain, FakeHost, FakeVolume
 from cernvmcontroller.machines import garbage
 from cernvmcontroller.machines.agreement import Kind
 from cernvmcontroller.statedir import StateError, take_lock
@@ -229,9 +231,10 @@ async def program(lab, monkeypatch):
 
     monkeypatch.setattr(
         "cernvmcontroller.commands.check.open_hypervisor",
-        lambda uri: FakeHypervisor(uri, host=lab.hosts[uri.removeprefix("fake://")]),
+        lambda uri: FakeHypervisor(uri, host={**lab.hosts, **lab.spare}[urlsplit(uri).hostname]),
     )
     monkeypatch.setattr(Check, "host_specs", lambda _self: lab.specs())
+    monkeypatch.setattr(Check, "defaults", lambda _self: lab.defaults())
     return make
 
 
@@ -248,9 +251,27 @@ async def test_nothing_is_found_where_all_is_well_and_a_controller_runs(lab, pro
     assert capsys.readouterr().out == "The database and the hosts agree.\n"
 
 
+async def test_hosts_that_were_attached_are_looked_at_too(lab, program, capsys):
+    lab.spare = {"far": FakeHost()}
+    request = HostAttach(name="far", uris=["qemu+tls://far/system"])
+    await lab.engine.hosts.attach(ALICE, request)
+    machine = await lab.create(host="far", server_name="far", home=False)
+    operation = await lab.engine.machines.start(ALICE, machine.id, SESSION)
+    await lab.engine.operations.wait(operation.id, 10)
+    capsys.readouterr()
+    assert await code(program()) == 0
+    assert capsys.readouterr().out == "The database and the hosts agree.\n"
+    lab.hypervisors["far"]._subscribers.clear()
+    lab.spare["far"].domains.clear()
+    lab.disagrees = "its domain was removed behind the controller's back"
+    assert await code(program()) == 1
+    assert machine.id in capsys.readouterr().out
+
+
 @pytest.mark.parametrize("damage", MENDED, ids=[damage.__name__ for damage in MENDED])
 async def test_what_does_not_agree_is_said_and_mended(lab, program, capsys, damage):
     lab.hypervisor._subscribers.clear()
+    await lab.engine.reconciler.quiet()  # else it may mend what is damaged now
     await damage(lab.broken)
     await lab.end()
     assert await code(program(json=True)) == 1

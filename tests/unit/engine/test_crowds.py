@@ -13,7 +13,7 @@ from tests.unit.web.fakehub import HUB_TOKEN, FakeHub
 from cernvmapi import AsyncClient
 from cernvmapi.errors import NoRoom
 from cernvmapi.models import API_PREFIX, Status
-from cernvmcontroller.store import inventory
+from cernvmcontroller.store import Actor, inventory
 from cernvmcontroller.web.server import Listeners
 
 __all__ = ["postgresql"]
@@ -82,3 +82,33 @@ async def test_one_user_who_presses_twenty_times_gets_one_machine(crowd):
     assert {answer.status for answer in answers} == {Status.RUNNING}
     assert len(lab.host.domains) == 1
     assert (await client.volumes.list(owner="eager", kind="home")).total == 1
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+async def three(request, tmp_path):
+    """A controller of three hosts, on each kind of database."""
+    lab = Lab(tmp_path, hosts=3)
+    if request.param == "postgresql":
+        lab.url = request.getfixturevalue("postgresql").create_database()
+    await lab.begin()
+    yield lab
+    await lab.end()
+
+
+async def test_two_hundred_at_once_never_oversell_a_host(three):
+    async def ask(number):
+        try:
+            return await three.create(Actor(f"user{number}"), vcpus=1, memory_mib=1024)
+        except NoRoom as refused:
+            return refused
+
+    answers = await asyncio.gather(*(ask(number) for number in range(200)))
+    placed = [answer for answer in answers if not isinstance(answer, NoRoom)]
+    hosts = await three.engine.inventory.hosts()
+    room = [min((host.memory_mib - 1024) // 1024, host.cpus * 4) for host in hosts]
+    assert len(placed) == sum(room) < 200, "or nobody would be refused"
+    assert [host.machines for host in hosts] == room
+    assert [host.memory_promised_mib for host in hosts] == [1024 * number for number in room]
+    refused = next(answer for answer in answers if isinstance(answer, NoRoom))
+    assert {entry["filter"] for entry in refused.errors} <= {"memory", "processors"}
+    assert {entry["host"] for entry in refused.errors} == {"host1", "host2", "host3"}

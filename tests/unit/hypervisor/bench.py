@@ -15,19 +15,16 @@ from uuid import uuid4
 
 from cernvmcontroller.hypervisor import domainxml
 from cernvmcontroller.hypervisor.fake import FakeHypervisor
-from cernvmcontroller.hypervisor.interface import (
-    ByteStream,
-    DomainEvent,
+from cernvmcontroller.hypervisor.interface import ByteStream, DomainEvent, Hypervisor, HypervisorEvent
+from cernvmcontroller.hypervisor.libvirt_hypervisor import LibvirtHypervisor
+from cernvmcontroller.hypervisor.specs import (
     DomainSpec,
     FilterSpec,
-    Hypervisor,
-    HypervisorEvent,
     MachineMetadata,
     NetworkSpec,
     PoolSpec,
     VolumeRef,
 )
-from cernvmcontroller.hypervisor.libvirt_hypervisor import LibvirtHypervisor
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable

@@ -16,7 +16,8 @@ from cernvmapi.errors import CernVMError, HypervisorFailed, NotFound
 from cernvmapi.models import Power
 from cernvmcontroller.hypervisor import metadata
 from cernvmcontroller.hypervisor.fake import FakeHypervisor
-from cernvmcontroller.hypervisor.interface import MachineMetadata, VolumeRef, WrongState
+from cernvmcontroller.hypervisor.interface import WrongState
+from cernvmcontroller.hypervisor.specs import MachineMetadata, VolumeRef
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -55,6 +56,20 @@ class TestConnection:
         assert capabilities.cpus > 0
         assert capabilities.memory_mib > 0
         assert capabilities.host_uuid or domains.kind == "test"
+
+    async def test_what_there_is_on_it_is_seen_whoever_made_it(self, domains: Bench) -> None:
+        spec = await domains.defined()
+        before = await domains.hypervisor.survey()
+        await domains.hypervisor.start(spec.uuid)
+        after = await domains.hypervisor.survey()
+        assert (after.domains, after.running) == (before.domains, before.running + 1)
+        pool = next(each for each in after.pools if each.name == domains.pool.name)
+        assert (pool.active, pool.kind) == (True, "dir")
+        assert 0 < pool.available_mib <= pool.capacity_mib
+        network = next(each for each in after.networks if each.name == domains.network.name)
+        assert (network.active, network.bridge) == (True, domains.network.bridge)
+        assert network.forward == "nat"
+        assert after.memory_free_mib or domains.kind == "test", "which says 0"
 
     async def test_a_closed_hypervisor_is_not_alive(self, domains: Bench) -> None:
         await domains.clean()

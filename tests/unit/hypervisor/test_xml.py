@@ -15,13 +15,7 @@ from cernvmapi.errors import Invalid
 from cernvmapi.models import Hardware
 from cernvmcontroller.hypervisor import domainxml, filterxml, metadata, networkxml, storagexml
 from cernvmcontroller.hypervisor.bandwidth import Bandwidth
-from cernvmcontroller.hypervisor.interface import (
-    DomainSpec,
-    FilterSpec,
-    MachineMetadata,
-    NetworkSpec,
-    VolumeRef,
-)
+from cernvmcontroller.hypervisor.specs import DomainSpec, FilterSpec, MachineMetadata, NetworkSpec, VolumeRef
 
 GOLDEN = Path(__file__).parent / "golden"
 POOL = "/var/lib/libvirt/cernvmhub"

@@ -123,7 +123,7 @@ async def test_machines_are_filtered(store: Store) -> None:
     await site(store)
     await put(
         store,
-        machine("m-1", host="one", status=Status.RUNNING, cluster="lhcb"),
+        machine("m-1", host="one", status=Status.RUNNING),
         machine("m-2", host="two", status=Status.STOPPED, owner="bob"),
         machine("m-3", host="one", status=Status.FAILED, owner=None, appliance="other"),
     )
@@ -131,7 +131,6 @@ async def test_machines_are_filtered(store: Store) -> None:
     assert await listed(store, owner="nobody") == []
     assert await listed(store, host="one", sort="owner") == ["m-3", "m-1"]
     assert await listed(store, statuses=[Status.RUNNING, Status.FAILED], sort="status") == ["m-3", "m-1"]
-    assert await listed(store, cluster="lhcb") == ["m-1"]
     assert await listed(store, appliance="other") == ["m-3"]
     assert await listed(store, owner="bob", host="one") == []
     async with store.read() as session:

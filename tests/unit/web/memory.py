@@ -7,8 +7,10 @@ from itertools import count
 
 import msgspec
 
+from cernvmapi.clusters import Cluster
 from cernvmapi.consoles import ConsoleKind
 from cernvmapi.errors import Busy, Conflict, Malformed, NotFound
+from cernvmapi.hosts import HostReport
 from cernvmapi.models import (
     Appliance,
     AuditRecord,
@@ -121,7 +123,16 @@ class Machines:
             raise NotFound(f"no such row: {machine_id}") from None
 
     async def page(
-        self, *, owner=None, status=(), host=None, search=None, sort="-created", limit=100, cursor=None
+        self,
+        *,
+        owner=None,
+        status=(),
+        host=None,
+        cluster=None,
+        search=None,
+        sort="-created",
+        limit=100,
+        cursor=None,
     ):
         rows = [
             row
@@ -129,6 +140,7 @@ class Machines:
             if (owner is None or row.owner == owner)
             and (not status or row.status in status)
             and (host is None or row.host == host)
+            and (cluster is None or row.cluster == cluster)
             and (search is None or search in row.name)
         ]
         rows.sort(key=lambda row: row.name, reverse=sort.startswith("-"))
@@ -346,6 +358,73 @@ class Inventory:
         return [Flavor(id="small", title="Small", vcpus=1, memory_mib=1024, disk_mib=8192, default=True)]
 
 
+class Hosts:
+    def __init__(self, engine):
+        self.engine = engine
+        self.attached = []
+
+    async def test(self, request):
+        return HostReport(reachable=False, reason=f"Nothing answers at {request.uri}.")
+
+    async def look(self, host_id):
+        await self.engine.inventory.host(host_id)
+        return HostReport(reachable=True, level=Level.NOTEBOOK)
+
+    async def attach(self, actor, request):
+        self.engine.record(actor, "host.attach", f"host/{request.name}")
+        self.attached.append(request)
+        return Host(
+            id=request.name,
+            name=request.name,
+            uris=request.uris,
+            level=request.level,
+            alive=False,
+            source="api",
+        )
+
+    async def change(self, actor, host_id, request):
+        self.engine.record(actor, "host.change", f"host/{host_id}")
+        host = await self.engine.inventory.host(host_id)
+        return msgspec.structs.replace(host, maintenance=bool(request.maintenance))
+
+    async def detach(self, actor, host_id, *, forget):
+        self.engine.record(actor, "host.forget" if forget else "host.detach", f"host/{host_id}")
+
+
+class Clusters:
+    def __init__(self, engine):
+        self.engine = engine
+        self.rows = {"default": Cluster(id="default", name="default", default=True, created=NOW)}
+
+    async def all(self, *, host, machine):
+        return list(self.rows.values())
+
+    async def get(self, cluster_id):
+        try:
+            return self.rows[cluster_id]
+        except KeyError:
+            raise NotFound(f"There is no cluster {cluster_id}.") from None
+
+    async def create(self, actor, request):
+        self.engine.record(actor, "cluster.create", f"cluster/{request.id}")
+        self.rows[request.id] = Cluster(id=request.id, name=request.name or request.id, created=NOW)
+        return self.rows[request.id]
+
+    async def change(self, actor, cluster_id, request):
+        row = await self.get(cluster_id)
+        self.rows[cluster_id] = msgspec.structs.replace(row, name=request.name or row.name)
+        return self.rows[cluster_id]
+
+    async def put_members(self, actor, cluster_id, request):
+        row = await self.get(cluster_id)
+        self.rows[cluster_id] = msgspec.structs.replace(row, hosts=request.add_hosts)
+        return self.rows[cluster_id]
+
+    async def delete(self, actor, cluster_id):
+        await self.get(cluster_id)
+        del self.rows[cluster_id]
+
+
 class Repository:
     def __init__(self):
         self.rows = {
@@ -497,6 +576,8 @@ class MemoryEngine:
         self.operations = Operations(self)
         self.volumes = Volumes()
         self.inventory = Inventory()
+        self.hosts = Hosts(self)
+        self.clusters = Clusters(self)
         self.repository = Repository()
         self.feeds = Feeds(self)
         self.catalogue = Catalogue()

@@ -205,6 +205,53 @@ async def test_feeds_and_what_they_offer(call, served):
         await call("alice-write")("catalogue.list")
 
 
+async def test_hosts_and_clusters_of_an_administrator(call, served):
+    hub = call()
+    assert "qemu+tls://far/system" in (await hub("hosts.test", "qemu+tls://far/system", "far")).reason
+    made = await hub("hosts.attach", "far", "qemu+tls://far/system", credentials="far", labels={"rack": "1"})
+    assert (made.id, made.source) == ("far", "api")
+    (sent,) = served.engine.hosts.attached
+    assert (sent.uris, sent.credentials, sent.labels) == (["qemu+tls://far/system"], "far", {"rack": "1"})
+    assert (await hub("hosts.look", "local")).level == "notebook"
+    assert (await hub("hosts.change", "local", maintenance=True)).maintenance
+    await hub("hosts.detach", "far")
+    await hub("hosts.detach", "far", forget=True)
+    assert [record.action for record in served.engine.audit.rows[-2:]] == ["host.detach", "host.forget"]
+
+    assert (await hub("clusters.create", "x86", name="Old processors")).name == "Old processors"
+    assert (await hub("clusters.change", "x86", name="x86 and older")).name == "x86 and older"
+    assert (await hub("clusters.put_members", "x86", add_hosts=["local"])).hosts == ["local"]
+    assert [each.id for each in await hub("clusters.list", host="local")] == ["default", "x86"]
+    assert (await hub("clusters.get", "x86")).hosts == ["local"]
+    assert (await hub("machines.list", cluster="x86")).total == 0
+    assert await hub("clusters.delete", "x86") is None
+    for verb, arguments in (("hosts.attach", ("far", "qemu:///system")), ("clusters.create", ("mine",))):
+        with pytest.raises(Forbidden, match="custom:cernvm:admin"):
+            await call("alice-write")(verb, *arguments)
+
+
+@pytest.mark.parametrize(
+    "uri",
+    [
+        "qemu+ext:///system?command=/tmp/evil",
+        "qemu:///system?command=/tmp/evil",
+        "qemu+tls://far/system?no_verify=1",
+        "qemu+ssh://root:secret@far/system",
+        "qemu+ssh://-oProxyCommand=evil/system",
+        "qemu+tcp://far/system",
+        "test:///etc/passwd",
+        "qemu+tls://far/system\n",
+        "qemu+tls://far/../system",
+        "",
+    ],
+)
+async def test_a_uri_that_could_do_more_than_connect_is_refused(call, served, uri):
+    for verb, arguments in (("hosts.test", (uri,)), ("hosts.attach", ("far", uri))):
+        with pytest.raises(Malformed, match="uri"):
+            await call()(verb, *arguments)
+    assert served.engine.hosts.attached == []
+
+
 async def test_problems_become_exceptions_that_explain(call):
     with pytest.raises(Unauthenticated, match="Bearer"):
         await call("wrong")("machines.list")

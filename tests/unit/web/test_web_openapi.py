@@ -10,6 +10,7 @@ from schemathesis.specs.openapi.definitions import OPENAPI_31
 from tests.unit.web.fakehub import HUB_TOKEN
 from tests.unit.web.fuzzing import THINGS, fuzz
 
+import cernvmapi.hostverbs
 import cernvmapi.usageverbs
 import cernvmapi.verbs
 from cernvmapi import client as clients
@@ -104,6 +105,7 @@ GROUPS = {
     "ApplianceVerbs": "Appliances",
     "FlavorVerbs": "Flavors",
     "HostVerbs": "Hosts",
+    "ClusterVerbs": "Clusters",
     "NetworkVerbs": "Networks",
     "PoolVerbs": "Pools",
     "FeedVerbs": "Feeds",
@@ -126,7 +128,8 @@ class Recorder:
 
 def test_the_client_has_a_verb_for_every_route_and_no_other():
     recorder = Recorder()
-    for name, group in {**vars(cernvmapi.verbs), **vars(cernvmapi.usageverbs)}.items():
+    groups = {**vars(cernvmapi.verbs), **vars(cernvmapi.hostverbs), **vars(cernvmapi.usageverbs)}
+    for name, group in groups.items():
         if not name.endswith("Verbs"):
             continue
         made = getattr(clients, GROUPS[name])(recorder)
@@ -138,9 +141,13 @@ def test_the_client_has_a_verb_for_every_route_and_no_other():
                          "put_session": ["ID", models.Session()],
                          "change": ["ID"], "refresh": ["ID"], "machine": ["ID"], "host": ["ID"],
                          "appliance": ["ID"], "machines": [["m-1"]], "open_console": ["ID"],
-                         "screenshot": ["ID"], "press": ["ID"]}.get(attribute, [])  # fmt: skip
+                         "screenshot": ["ID"], "press": ["ID"], "look": ["ID"], "detach": ["ID"],
+                         "put_members": ["ID"], "test": ["qemu:///system"],
+                         "attach": ["far", "qemu:///system"]}.get(attribute, [])  # fmt: skip
             if (name, attribute) == ("FeedVerbs", "create"):
                 arguments = ["https://feeds.example/one.rss"]
+            if (name, attribute) == ("ClusterVerbs", "create"):
+                arguments = ["physics"]
             with pytest.raises(InterruptedError):
                 getattr(made, attribute)(*arguments)
     own = {("GET", path) for path in ("/events", "/health", "/health/details", "/metrics", "/openapi.json")}

@@ -32,8 +32,14 @@ NOBODY = {"anonymous", "unknown token"}
 SEES_ALICES = {"read", "write", "own", "admin", "hub"}
 ONLY_THE_HUB = {"put_machine_session"}
 THINGS = {"machines": "m-alice", "operations": "o-1", "volumes": "v-alice"}
-SITE = {"appliances": "default", "hosts": "local", "feeds": "f-one"}
-BODIES = {"create_feed": {"url": "https://feeds.example/two.rss"}}
+SITE = {"appliances": "default", "hosts": "local", "clusters": "default", "feeds": "f-one"}
+BODIES = {
+    "attach_host": {"name": "far", "uris": ["qemu+tls://far/system"]},
+    "try_host": {"uri": "qemu+tls://far/system"},
+    "create_cluster": {"id": "physics"},
+    "create_feed": {"url": "https://feeds.example/two.rss"},
+}
+"""What is sent where an empty object is not enough."""
 
 
 def expected(route, somebody):

@@ -60,6 +60,7 @@ async def list_machines(exchange: Exchange) -> Page[Machine]:
         owner=list_owner(exchange),
         status=tuple(query.status),
         host=query.host,
+        cluster=query.cluster,
         search=query.search,
         sort=query.sort,
         limit=query.limit,
@@ -83,7 +84,7 @@ def _owner(exchange: Exchange, request: MachineCreate) -> str | None:
             )
         if request.owner not in {None, who.name}:
             raise Forbidden("Only an administrator can make a machine for somebody else.")
-        if request.host is not None or request.cluster is not None:
+        if request.host is not None or request.cluster is not None or request.host_labels:
             raise Forbidden("Only an administrator chooses the host; leave it out.")
         if (request.vcpus, request.memory_mib, request.home_mib) != (None, None, None):
             raise Forbidden("Only an administrator chooses another size than a flavor's; choose a flavor.")

@@ -1,0 +1,112 @@
+"""The verbs on hosts and clusters, for administrators."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from cernvmapi.clusters import Cluster, ClusterChange, ClusterCreate, ClusterMembers
+from cernvmapi.hosts import HostAttach, HostChange, HostReport, HostTest
+from cernvmapi.models import Host
+from cernvmapi.verb import Steps, verb
+from cernvmapi.verbs import _pages, _path
+from cernvmapi.wire import Call, params
+
+LongList = list  # the name `list` is a verb below
+
+
+class HostVerbs:
+    """The hosts, for administrators; ``client.hosts``."""
+
+    @verb
+    def list(self) -> Steps[LongList[Host]]:
+        """Return the hosts."""
+        return _pages("/hosts", Host, {})
+
+    @verb
+    def get(self, host_id: str) -> Call[Host]:
+        """Return one host."""
+        return Call("GET", _path("hosts", host_id), Host)
+
+    @verb
+    def test(self, uri: str, credentials: str | None = None) -> Call[HostReport]:
+        """Try a connection and keep nothing of it.
+
+        Parameters
+        ----------
+        uri
+            libvirt's: ``qemu+tls://node7/system``, …
+        credentials
+            Name of the controller's folder with certificates or keys.
+        """
+        return Call("POST", "/hosts/test", HostReport, body=HostTest(uri=uri, credentials=credentials))
+
+    @verb
+    def attach(self, name: str, uri: str, /, **fields: Any) -> Call[Host]:
+        """Take a host in: its name, its connection URI, and other fields of `HostAttach` as keywords."""
+        return Call("POST", "/hosts", Host, body=HostAttach(name=name, uris=[uri], **fields))
+
+    @verb
+    def look(self, host_id: str) -> Call[HostReport]:
+        """Return what there is on a host now, whoever made it: pools, networks, domains, memory."""
+        return Call("GET", _path("hosts", host_id, "report"), HostReport)
+
+    @verb
+    def change(self, host_id: str, /, **fields: Any) -> Call[Host]:
+        """Change a host: the fields of `HostChange` as keywords (``maintenance=True``)."""
+        return Call("PATCH", _path("hosts", host_id), Host, body=HostChange(**fields))
+
+    @verb
+    def detach(self, host_id: str, *, forget: bool = False) -> Call[None]:
+        """Let a host go; what is on it stays there.
+
+        Parameters
+        ----------
+        forget
+            Also with machines and homes on it, where it never answers again.
+        """
+        return Call("DELETE", _path("hosts", host_id), None, params(forget=forget or None))
+
+
+class ClusterVerbs:
+    """Named sets of hosts and machines, for administrators; ``client.clusters``."""
+
+    @verb
+    def list(self, *, host: str | None = None, machine: str | None = None) -> Steps[LongList[Cluster]]:
+        """Return the clusters, on request those that a host or a machine is in."""
+        return _pages("/clusters", Cluster, params(host=host, machine=machine))
+
+    @verb
+    def get(self, cluster_id: str) -> Call[Cluster]:
+        """Return one cluster."""
+        return Call("GET", _path("clusters", cluster_id), Cluster)
+
+    @verb
+    def create(self, cluster_id: str, *, name: str | None = None, description: str = "") -> Call[Cluster]:
+        """Make a cluster, with nothing in it."""
+        body = ClusterCreate(id=cluster_id, name=name, description=description)
+        return Call("POST", "/clusters", Cluster, body=body)
+
+    @verb
+    def change(
+        self, cluster_id: str, *, name: str | None = None, description: str | None = None
+    ) -> Call[Cluster]:
+        """Give a cluster another name or description."""
+        body = ClusterChange(name=name, description=description)
+        return Call("PATCH", _path("clusters", cluster_id), Cluster, body=body)
+
+    @verb
+    def put_members(self, cluster_id: str, /, **members: LongList[str]) -> Call[Cluster]:
+        """Let hosts and machines come in and leave, all or nobody.
+
+        Parameters
+        ----------
+        members
+            ``add_hosts``, ``remove_hosts``, ``add_machines``, ``remove_machines``: lists of ids.
+        """
+        body = ClusterMembers(**members)
+        return Call("POST", _path("clusters", cluster_id, "members"), Cluster, body=body)
+
+    @verb
+    def delete(self, cluster_id: str) -> Call[None]:
+        """Delete a cluster; its hosts and machines stay."""
+        return Call("DELETE", _path("clusters", cluster_id), None)

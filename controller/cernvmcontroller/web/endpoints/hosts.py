@@ -1,0 +1,39 @@
+"""Endpoints that attach, test, change and detach hosts."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from cernvmcontroller.web.route import Reply
+
+if TYPE_CHECKING:
+    from cernvmapi.hosts import HostReport
+    from cernvmapi.models import Host
+    from cernvmcontroller.web.route import Exchange
+
+
+async def try_host(exchange: Exchange) -> HostReport:
+    """Try a connection and keep nothing of it."""
+    return await exchange.engine.hosts.test(exchange.body)
+
+
+async def attach_host(exchange: Exchange) -> Reply:
+    """Take a host in."""
+    host = await exchange.engine.hosts.attach(exchange.actor, exchange.body)
+    return Reply(host, headers={"Location": f"hosts/{host.id}"})
+
+
+async def look_at_host(exchange: Exchange) -> HostReport:
+    """Answer with what there is on a host now."""
+    return await exchange.engine.hosts.look(exchange.id)
+
+
+async def change_host(exchange: Exchange) -> Host:
+    """Change a host."""
+    return await exchange.engine.hosts.change(exchange.actor, exchange.id, exchange.body)
+
+
+async def detach_host(exchange: Exchange) -> Reply:
+    """Let a host go."""
+    await exchange.engine.hosts.detach(exchange.actor, exchange.id, forget=exchange.query.forget)
+    return Reply(None)
