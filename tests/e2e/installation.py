@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -234,6 +235,19 @@ class Installation:
             return int(connection.execute(f"SELECT count(*) FROM {table}").fetchone()[0])
         finally:
             connection.close()
+
+    def places(self) -> dict[str, bytes]:
+        """Return all that it wrote, and what the system's list of processes says of all of them."""
+        files = [self.output]
+        for folder in (self.settings.state, self.settings.log):
+            files += [file for file in folder.rglob("*") if file.is_file()]
+        for process in Path("/proc").glob("[0-9]*"):
+            files += [process / "cmdline", process / "environ"]
+        found = {}
+        for file in files:
+            with contextlib.suppress(OSError):  # it ended, or was removed
+                found[str(file)] = file.read_bytes()
+        return found
 
     def logs(self) -> dict[str, str]:
         """Return the end of everything that was written."""

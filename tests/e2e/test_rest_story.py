@@ -22,6 +22,9 @@ print(json.dumps([socket.gethostname(), guest, str(pathlib.Path.home())]))
 """
 
 
+TOKEN = "import os; print(os.environ['JUPYTERHUB_API_TOKEN'])"
+
+
 class TestByRestAlone:
     """The steps of one story, in their order."""
 
@@ -122,6 +125,18 @@ class TestByRestAlone:
         until(lambda: _answers(physicist), 90, "the notebook answers after make run")
         assert physicist.execute(self.kernels["physicist"], "print(mass)").strip() == "125.2"
         assert physicist.machine()["id"] == self.first_machine
+
+    def test_the_token_of_a_server_is_written_nowhere(
+        self, installation: Installation, physicist: Person
+    ) -> None:
+        secret = physicist.execute(self.kernels["physicist"], TOKEN).strip().encode()
+        assert len(secret) >= 32
+        places = installation.places()
+        for name in ("hub.log", "controller.log", "proxy.log", "jupyterhub.sqlite", "controller.sqlite"):
+            assert any(place.endswith(f"/{name}") for place in places), name
+        for component in ("hub", "controller", "proxy"):
+            assert f"/proc/{installation.pid(component)}/cmdline" in places
+        assert [place for place, content in places.items() if secret in content] == []
 
     def test_a_stopped_server_leaves_only_its_home(
         self, installation: Installation, physicist: Person, admin: Person

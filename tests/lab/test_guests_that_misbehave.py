@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
+import json
 import os
 import shutil
 import subprocess
@@ -171,6 +173,55 @@ async def test_a_start_is_cancelled_in_every_phase_and_nothing_is_left(program):
             assert await volumes(engine) <= {"base", "home"}, phase
             host = await engine.inventory.host("here")
             assert host.memory_promised_mib == 0, phase
+
+
+@pytest.fixture
+def mute(tiny, tmp_path) -> str:
+    """Return the manifest of a tiny guest that boots without the driver of its agent's port."""
+    said = json.loads(Path(tiny).read_text())
+    raw, image = tmp_path / "mute.raw", tmp_path / "mute.qcow2"
+    subprocess.run(["qemu-img", "convert", "-O", "raw", Path(tiny).parent / said["file"], raw], check=True)
+    content = raw.read_bytes()
+    options = b"loglevel=7 panic=10 mitigations=off"
+    assert content.count(options) == 1
+    # As long as what it takes the place of, so that nothing else on the disk moves.
+    raw.write_bytes(content.replace(options, b"module_blacklist=virtio_console".ljust(len(options))))
+    subprocess.run(["qemu-img", "convert", "-O", "qcow2", raw, image], check=True)
+    content = image.read_bytes()
+    changes = {
+        "id": "mute",
+        "file": image.name,
+        "size": len(content),
+        "sha256": hashlib.sha256(content).hexdigest(),
+    }
+    manifest = tmp_path / "manifest.json"
+    manifest.write_text(json.dumps(said | changes))
+    return str(manifest)
+
+
+async def test_a_start_that_waits_too_long_for_agent_or_session_ends_with_that_reason(program, mute):
+    program.appliances = [*program.appliances, mute]
+    program.boot_timeout = 25
+    program.session_timeout = 3
+    async with AsyncExitStack() as stack:
+        engine = await begin(program, stack)
+        for appliance, session, reason in (
+            ("mute", Session(), "did not come up within 25 seconds: its agent never answered"),
+            ("tiny", None, "waits for its session, which nobody sent within 3 seconds"),
+        ):
+            request = MachineCreate(server_name=appliance, notebook=True, home=True, appliance=appliance)
+            machine, _ = await engine.machines.create(ALICE, request, "alice")
+            operation = await engine.machines.start(ALICE, machine.id, session)
+            operation = await engine.operations.wait(operation.id, 120)
+            machine = await engine.machines.get(machine.id)
+            assert operation.status == OperationStatus.FAILED, (operation, machine.console_tail)
+            assert reason in operation.error.detail, (operation, machine.console_tail)
+            # It was up: what it said at its console is kept.
+            assert "CERNVMHUB-TINY-READY" in machine.console_tail
+            assert (machine.status, machine.power) == (Status.FAILED, Power.OFF)
+            assert domains() == [], appliance
+            assert await volumes(engine) <= {"base", "home"}, appliance
+            assert (await engine.inventory.host("here")).memory_promised_mib == 0, appliance
 
 
 @contextmanager

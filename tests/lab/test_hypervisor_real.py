@@ -75,6 +75,17 @@ async def test_a_definition_is_quick(site: Bench) -> None:
     assert (time.monotonic() - began) / 10 < 0.1
 
 
+async def test_a_qemu_that_crashes_writes_nothing_of_its_guests_memory(site: Bench) -> None:
+    spec = await site.defined()
+    await site.hypervisor.start(spec.uuid)
+    connection = libvirt.open("qemu:///system")
+    xml = connection.lookupByUUIDString(spec.uuid).XMLDesc()
+    arguments = connection.domainXMLToNative("qemu-argv", xml)
+    connection.close()
+    assert "dumpCore='off'" in xml
+    assert "dump-guest-core=off" in arguments
+
+
 async def test_a_network_is_remade_only_while_nobody_uses_it(site: Bench) -> None:
     await site.hypervisor.ensure_network(replace(site.network, hosts=21))
     spec = await site.defined()

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import libvirt
 import pytest
+from lxml import etree
 
 from cernvmapi.errors import Busy, NotFound
 from cernvmapi.models import MachineCreate, OperationStatus, Phase, Power, Session, Status
@@ -94,6 +95,17 @@ async def agrees(options) -> None:
         raise AssertionError(f"cernvm-controller check ended with {ended.code}") from None
 
 
+def isolated(uuid: str) -> str:
+    """Return what the kernel says of the port on the bridge: ``1`` where no neighbour hears it."""
+    connection = libvirt.open("qemu:///system")
+    try:
+        domain = etree.fromstring(connection.lookupByUUIDString(uuid).XMLDesc())
+    finally:
+        connection.close()
+    port = domain.find("devices/interface/target").get("dev")
+    return Path(f"/sys/class/net/{port}/brport/isolated").read_text().strip()
+
+
 def left() -> list[str]:
     """Return what libvirt has of our hub."""
     connection = libvirt.open("qemu:///system")
@@ -122,6 +134,7 @@ async def test_a_machine_lives_survives_controllers_and_goes(program, options):
         assert (machine.status, machine.power, machine.phase) == (Status.RUNNING, Power.ON, Phase.READY)
         assert machine.acceleration in ("kvm", "qemu")
         assert "CERNVMHUB-TINY-READY" in (await engine.machines.console(machine.id)).text
+        assert isolated(machine.uuid) == "1"
 
     # The controller ended; the machine did not.
     async with AsyncExitStack() as stack:

@@ -44,15 +44,25 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+def appliance(folder: Path) -> str:
+    """Return the manifest of a tiny guest that gets a seed, as the default appliance does."""
+    built = subprocess.run(
+        [sys.executable, str(BUILD), "tiny"], check=True, stdout=subprocess.PIPE, text=True
+    )
+    manifest = Path(built.stdout.strip())
+    said = json.loads(manifest.read_text())
+    (folder / said["file"]).symlink_to(manifest.parent / said["file"])
+    made = folder / "manifest.json"
+    made.write_text(json.dumps(said | {"context": ["nocloud"]}))
+    return str(made)
+
+
 class Program:
     """A controller as a process of its own, on this machine's libvirt."""
 
     def __init__(self, folder: Path) -> None:
         self.folder, self.log = folder, folder / "controller.log"
-        built = subprocess.run(
-            [sys.executable, str(BUILD), "tiny"], check=True, stdout=subprocess.PIPE, text=True
-        )
-        tiny, port = built.stdout.strip(), free_port()
+        tiny, port = appliance(folder), free_port()
         self.options: dict[str, Any] = {
             "state_dir": str(folder / "state"),
             "hub_name": HUB,
@@ -186,7 +196,7 @@ def test_a_planted_secret_is_found_nowhere(program: Program, tmp_path: Path) -> 
     connection = libvirt.open("qemu:///system")
     places |= dict(libvirts(connection))
     connection.close()
-    for kind in ("disk-", "home-", "base-", "XML of ", "/var/log/libvirt"):
+    for kind in ("disk-", "home-", "base-", "seed-", "XML of ", "/var/log/libvirt"):
         assert any(name.startswith(kind) for name in places), kind
     pid = program.process.pid
     # The controller's own environment has its own token for the hub, by JupyterHub's contract; no machine's.

@@ -39,7 +39,8 @@ def build(spec: DomainSpec) -> str:
         E.uuid(str(UUID(spec.uuid))),
         E.title(title(spec.title)),
         E.metadata(metadata.element(spec.metadata)),
-        E.memory(str(spec.memory_mib), unit="MiB"),
+        # A QEMU that crashes takes what its guest knows with it: none of it is written to a core dump.
+        E.memory(str(spec.memory_mib), unit="MiB", dumpCore="off"),
         E.currentMemory(str(spec.memory_mib), unit="MiB"),
         E.vcpu(str(spec.vcpus), placement="static"),
         E.iothreads("1"),

@@ -162,8 +162,13 @@ class Downloads:
 
     def _begin(self, operation: str, wanted: Wanted) -> None:
         job = self._jobs[operation] = _Job(wanted)
+        self._repository.expect(wanted.id)
         job.task = asyncio.create_task(self._run(operation, job), name=f"download {wanted.id}")
-        job.task.add_done_callback(lambda _: self._jobs.pop(operation, None))
+        job.task.add_done_callback(lambda _: self._ended(operation, wanted))
+
+    def _ended(self, operation: str, wanted: Wanted) -> None:
+        self._jobs.pop(operation, None)
+        self._repository.expect_no_more(wanted.id)
 
     async def _run(self, operation: str, job: _Job) -> None:
         folder = self._folder / operation

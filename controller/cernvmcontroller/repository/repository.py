@@ -45,6 +45,7 @@ class Repository:
         self.folder = state / "repository"
         """Where downloaded appliances are, each in a folder that is called as its id."""
         self._known: dict[str, Manifest] = {}
+        self._coming: set[str] = set()
         self._verifying: dict[str, asyncio.Lock] = {}
 
     async def load(self) -> None:
@@ -113,6 +114,14 @@ class Repository:
         await appliances.put(tx, appliance, str(manifest.image))
         self._known[id_] = Manifest(appliance, manifest.image)
 
+    def expect(self, id_: str) -> None:
+        """Take note that an appliance is being downloaded, so that who asks for it hears so."""
+        self._coming.add(id_)
+
+    def expect_no_more(self, id_: str) -> None:
+        """Take note that a download ended, however it did."""
+        self._coming.discard(id_)
+
     async def appliances(self) -> list[Appliance]:
         """Return the appliances, hidden ones included."""
         async with self._store.read() as session:
@@ -129,16 +138,22 @@ class Repository:
         Raises
         ------
         NotFound
-            It is not configured.
+            It is not configured, or not yet there.
         """
         if appliance_id is None:
             chosen = next((known for known in self._known.values() if known.appliance.default), None)
+            if chosen is None and self._coming:
+                raise NotFound("The first appliance is still being downloaded; try again when it is ready.")
             if chosen is None:
                 raise NotFound("There is no appliance yet; ask an administrator to add one.")
             return chosen
         try:
             return self._known[appliance_id]
         except KeyError:
+            if appliance_id in self._coming:
+                raise NotFound(
+                    f"The appliance {appliance_id} is still being downloaded; try again when it is ready."
+                ) from None
             # Users read this: a hidden one is not named.
             offered = sorted(key for key, known in self._known.items() if not known.appliance.hidden)
             raise NotFound(

@@ -19,7 +19,7 @@ def test_every_row_names_a_threat_what_stops_it_and_one_test(rows):
     for row in rows:
         assert len(row) == 3, row
         assert all(row), row
-        assert re.fullmatch(r"`tests/[\w/]+\.py::test_\w+`", row[2]), row
+        assert re.fullmatch(r"`tests/[\w/]+\.py::(Test\w+::)?test_\w+`", row[2]), row
 
 
 def test_every_test_that_it_names_can_be_run(rows, pytestconfig):

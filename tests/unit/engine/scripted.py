@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
+import time
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
@@ -62,6 +63,8 @@ class Guest:
     slow: bool = False
     """The server starts only when the test says so."""
     wrong_session: bool = False
+    clock_off: float = 0
+    """Seconds by which its clock is wrong; by more than a minute, and it takes no certificate."""
     first: bytes = b""
     """What it says before anything else."""
     heard: list[dict[str, Any]] = field(default_factory=list)
@@ -113,6 +116,8 @@ class Guest:
         match message["type"]:
             case "query":
                 await self.hello()
+            case "welcome":
+                self.clock_off = message["time"] - time.time()
             case "session":
                 if self.refuses:
                     await self.say("reply", id=message["id"], ok=False, error=self.refuses)
@@ -125,6 +130,8 @@ class Guest:
                 self.state = "starting"
                 await self.say("phase", phase="home", message="mounting")
                 await self.say("phase", phase="server", message="starting")
+                if abs(self.clock_off) > 60:
+                    self.fails = "certificate is not yet valid"
                 if self.fails:
                     self.state = "failed"
                     await self.say(

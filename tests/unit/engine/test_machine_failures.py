@@ -6,7 +6,7 @@ import pytest
 from scripted import ALICE, SESSION, Guest, eventually
 from structlog.testing import capture_logs
 
-from cernvmapi.errors import Conflict, HostUnreachable, HypervisorFailed
+from cernvmapi.errors import Conflict, HostUnreachable, HypervisorFailed, NotFound
 from cernvmapi.models import OperationStatus, Power, Session, Status
 from cernvmcontroller.hypervisor.interface import DomainEvent, DomainEventKind
 from cernvmcontroller.machines.agentwire import Garbage, Hello, LineReader
@@ -87,6 +87,21 @@ async def test_a_host_that_refuses_the_agents_channel_is_in_the_log_once(lab):
         entry["reason"] for entry in said if entry["event"] == "the host does not open the agent's channel"
     ]
     assert reasons == ["No such file or directory"]
+
+
+async def test_a_start_with_an_appliance_that_is_not_yet_there_is_refused_until_it_is(lab):
+    lab.engine.repository.expect("pear")
+    with pytest.raises(NotFound, match="pear is still being downloaded; try again when it is ready"):
+        await lab.create(appliance="pear")
+    assert (await lab.engine.machines.page()).items == []
+    assert not lab.volumes()
+    # A machine that has its disk starts, whatever comes in the place of what was taken away.
+    machine = await lab.started()
+    operation = await lab.engine.machines.shutdown(ALICE, machine.id)
+    await lab.engine.operations.wait(operation.id, 10)
+    lab.engine.repository._known.clear()
+    lab.engine.repository.expect("apple")
+    await converges(lab, machine)
 
 
 async def test_a_server_that_does_not_start_says_why(lab):

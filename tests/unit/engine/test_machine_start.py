@@ -49,6 +49,16 @@ async def test_secrets_travel_over_the_agents_channel_only(lab):
         assert all(b"very-secret-token" not in volume.data for volume in pool.volumes.values())
 
 
+@pytest.mark.parametrize("off", [-86400, 86400], ids=["behind", "ahead"])
+async def test_a_guest_whose_clock_is_a_day_off_is_told_the_time_before_its_session(lab, off):
+    lab.template = {"clock_off": off}
+    machine = await lab.started()
+    guest = lab.guest(machine.uuid)
+    assert abs(guest.clock_off) < 5
+    heard = [message["type"] for message in guest.heard]
+    assert heard.index("welcome") < heard.index("session")
+
+
 async def test_pressing_start_twenty_times_makes_one_machine(lab):
     made = await asyncio.gather(*(lab.create() for _ in range(20)))
     assert len({machine.id for machine in made}) == 1

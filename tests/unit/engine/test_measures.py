@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
@@ -10,8 +11,9 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from scripted import ALICE, SESSION, Lab, eventually
 
-from cernvmapi.errors import HypervisorFailed, StartFailed, StoreUnavailable
+from cernvmapi.errors import HostUnreachable, HypervisorFailed, StartFailed, StoreUnavailable
 from cernvmapi.models import OperationStatus, Phase, PhaseMark, Status
+from cernvmcontroller.hypervisor.fakehost import FakeVolume
 from cernvmcontroller.machines.chronicle import phases
 from cernvmcontroller.machines.reconciler import Reconciler
 from cernvmcontroller.web.metrics import Metrics
@@ -91,6 +93,61 @@ async def test_a_call_that_fails_is_counted_by_its_code(counted):
     assert (
         found["cernvm_hypervisor_call_errors_total", *sorted([HypervisorFailed.code, "host1", "pool"])] == 1
     )
+
+
+async def test_a_host_that_is_left_alone_and_its_stuck_calls_are_shown_by_name(counted):
+    found = await samples(counted)
+    for name in ("breaker_open", "calls_stuck", "calls_in_flight"):
+        assert found[f"cernvm_hypervisor_{name}", "host1"] == 0, name
+    counted.hypervisor.breaker_open = True
+    counted.hypervisor.stuck = 3
+    counted.hypervisor.hang("pool")
+    call = asyncio.create_task(counted.engine.inventory.links["host1"].hypervisor.pool("x"))
+    await eventually(lambda: counted.hypervisor.calls[-1] == "pool")
+    found = await samples(counted)
+    assert found["cernvm_hypervisor_breaker_open", "host1"] == 1
+    assert found["cernvm_hypervisor_calls_stuck", "host1"] == 3
+    assert found["cernvm_hypervisor_calls_in_flight", "host1"] == 1
+    with pytest.raises(HostUnreachable):
+        await call
+
+
+async def test_a_pool_is_shown_with_its_size_and_what_is_free_and_whether_it_can_be_used(counted):
+    await counted.started()
+    pool, link = counted.host.pools["labhub-host1"], counted.engine.inventory.links["host1"]
+    pool.volumes["filler"] = FakeVolume("filler", "/pool/filler", 0, allocation=7 * 1024**3)
+    await counted.engine.inventory.measure(link)
+    found = await samples(counted)
+    assert found["cernvm_pool_up", "labhub-host1"] == 1
+    assert found["cernvm_pool_capacity_bytes", "labhub-host1"] == pool.capacity == 100 * 1024**3
+    free = found["cernvm_pool_available_bytes", "labhub-host1"]
+    assert free == pool.available // 1024**2 * 1024**2 <= 93 * 1024**3
+    counted.hypervisor.disconnect()
+
+    async def noticed():
+        return (await samples(counted))["cernvm_pool_up", "labhub-host1"] == 0
+
+    await eventually(noticed)
+    found = await samples(counted)
+    assert found["cernvm_pool_available_bytes", "labhub-host1"] == free, "the last that is known"
+
+
+async def test_the_queue_is_shown_while_a_machine_starts_and_empty_afterwards(counted):
+    counted.template = {"slow": True}
+    machine = await counted.create()
+    operation = await counted.engine.machines.start(ALICE, machine.id, SESSION)
+    await counted.until_true(machine.id, lambda found: found.phase is Phase.SERVER)
+    found = await samples(counted)
+    assert found["cernvm_reconciler_queue_length",] == 1
+    assert 0 < found["cernvm_reconciler_oldest_seconds",] < 60
+    assert found["cernvm_reconciler_retrying",] == 0
+    assert found["cernvm_operations_running", "machine.start"] == 1
+    await counted.guest(machine.uuid).ready()
+    await counted.engine.operations.wait(operation.id, 10)
+    await counted.engine.reconciler.quiet()
+    found = await samples(counted)
+    assert found["cernvm_reconciler_queue_length",] == found["cernvm_reconciler_oldest_seconds",] == 0
+    assert ("cernvm_operations_running", "machine.start") not in found
 
 
 async def test_the_figures_come_without_the_database_too(counted):

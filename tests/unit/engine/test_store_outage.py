@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
+import tempfile
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
-from scripted import ALICE, SESSION, eventually
+from scripted import ALICE, SESSION, Lab, eventually
+from sqlalchemy import event, text
+from tests.fixtures.postgres import PostgreSQL
 
 from cernvmapi.errors import StoreUnavailable
 from cernvmapi.models import OperationStatus, Power, Status
@@ -39,6 +43,23 @@ async def locked(lab):
         other.close()
 
 
+@asynccontextmanager
+async def full(lab):
+    """Let the database's disk have no more room than is in use."""
+    engine = lab.store._database.writing.sync_engine
+    async with lab.store.read() as session:
+        pages = await session.scalar(text("PRAGMA page_count"))
+
+    def limit(connection, _record, _proxy):
+        connection.cursor().execute(f"PRAGMA max_page_count = {pages}")
+
+    event.listen(engine, "checkout", limit)
+    try:
+        yield
+    finally:
+        pages *= 100
+
+
 async def store_of(engine):
     health = await engine.health()
     (part,) = [part for part in health.components if part.name == "store"]
@@ -63,6 +84,59 @@ async def test_a_start_waits_for_the_database_and_is_gone_on_with(impatient):
     await eventually(lambda: not lab.engine.store.problem)
     assert await store_of(lab.engine) == ("ok", "ok", "")
     assert len(lab.host.domains) == 1
+
+
+async def test_a_start_on_a_full_disk_is_gone_on_with_when_there_is_room(impatient):
+    lab = impatient
+    lab.template = {"slow": True}
+    machine = await lab.create()
+    operation = await lab.engine.machines.start(ALICE, machine.id, SESSION)
+    await eventually(lambda: machine.uuid in lab.guests and lab.guest(machine.uuid).state == "starting")
+    async with full(lab):
+        with pytest.raises(StoreUnavailable, match="its disk is full"):  # noqa: PT012
+            for number in range(50):
+                await lab.create(server_name=f"more-{number}")
+        await lab.guest(machine.uuid).ready()
+        await eventually(lambda: "is full" in lab.engine.store.problem)
+        assert (await lab.engine.machines.get(machine.id)).status == Status.STARTING
+        assert machine.uuid in lab.host.domains
+    done = await lab.engine.operations.wait(operation.id, 10)
+    assert done.status == OperationStatus.SUCCEEDED, done
+    await eventually(lambda: not lab.engine.store.problem)
+    assert len(lab.host.domains) == 1
+
+
+async def test_a_start_outlives_a_restart_of_postgresql(tmp_path, monkeypatch):
+    monkeypatch.setattr("cernvmcontroller.machines.engine._CHECK_AGAIN", 0.02)
+    lab = Lab(tmp_path)
+    lab.template = {"slow": True}
+    lab.settings = replace(lab.settings, poll_interval=0.05)
+    # Not pytest's folder: its path is too long for a unix socket.
+    with tempfile.TemporaryDirectory(prefix="cernvm-pg-") as folder:
+        server = PostgreSQL(Path(folder))
+        await asyncio.to_thread(server.start)
+        try:
+            lab.url = server.create_database()
+            await lab.begin()
+            machine = await lab.create()
+            operation = await lab.engine.machines.start(ALICE, machine.id, SESSION)
+            await eventually(
+                lambda: machine.uuid in lab.guests and lab.guest(machine.uuid).state == "starting"
+            )
+            await asyncio.to_thread(server.go_away)
+            await lab.guest(machine.uuid).ready()
+            await eventually(lambda: "does not answer" in lab.engine.store.problem)
+            assert (await store_of(lab.engine))[:2] == ("down", "down")
+            assert machine.uuid in lab.host.domains
+            await asyncio.to_thread(server.serve)
+            done = await lab.engine.operations.wait(operation.id, 20)
+            assert done.status == OperationStatus.SUCCEEDED, done
+            assert (await lab.engine.machines.get(machine.id)).status == Status.RUNNING
+            assert len(lab.host.domains) == 1
+            await lab.agrees()
+        finally:
+            await lab.end()
+            await asyncio.to_thread(server.stop)
 
 
 async def test_a_host_that_comes_back_while_the_database_is_away_is_not_lost(impatient, monkeypatch):

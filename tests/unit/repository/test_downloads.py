@@ -159,6 +159,29 @@ async def test_progress_and_speed_are_told(site, image):
     assert done.message == "It is ready."
 
 
+@pytest.mark.parametrize("end", ["ready", "cancelled"])
+async def test_who_asks_for_an_appliance_that_is_not_yet_there_hears_that_it_is_coming(site, image, end):
+    content, checksums = image
+    more = endless(site.server, "/apple.qcow2", content)
+    asked = await site.ask(await site.offer(checksums=checksums))
+    await site.restart()
+    with pytest.raises(NotFound, match="The appliance apple-2-1 is still being downloaded; try again when"):
+        site.repository.choose("apple-2-1")
+    with pytest.raises(NotFound, match="The first appliance is still being downloaded"):
+        site.repository.choose(None)
+    with pytest.raises(NotFound, match="There is no appliance pear"):
+        site.repository.choose("pear")
+    if end == "ready":
+        more.set()
+        assert (await site.end_of(asked)).status is OperationStatus.SUCCEEDED
+        assert site.repository.choose("apple-2-1") == site.repository.choose(None)
+        return
+    await site.operations.cancel(CAROL, asked.id)
+    for one in ("apple-2-1", None):
+        with pytest.raises(NotFound, match="There is no appliance"):
+            site.repository.choose(one)
+
+
 async def test_what_is_at_a_url_becomes_an_appliance(site, image):
     content, checksums = image
     site.server.file("/pear.qcow2?token=secret", content)

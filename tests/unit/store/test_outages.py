@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import signal
 import sqlite3
-import subprocess
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 from sqlalchemy import text
-from tests.fixtures.postgres import PostgreSQL, programs
+from tests.fixtures.postgres import PostgreSQL
 from tests.unit.store.samples import ALICE, HUB, machine
 
 from cernvmapi.errors import StoreUnavailable
@@ -147,34 +145,16 @@ async def test_a_server_that_is_restarted_is_waited_for() -> None:
         try:
             store = await Store.open(server.create_database(), HUB)
             await create(store, "m-1")
-            assert server.process is not None
-            server.process.send_signal(signal.SIGINT)
-            await asyncio.to_thread(server.process.wait, 20)
+            await asyncio.to_thread(server.go_away)
             with pytest.raises(StoreUnavailable, match="does not answer"):
                 await known(store)
             with pytest.raises(StoreUnavailable, match="does not answer"):
                 await create(store, "m-2")
             assert "does not answer" in store.problem
-            _again(server)
+            await asyncio.to_thread(server.serve)
             assert await store.check() == ""
             await create(store, "m-2")
             assert await known(store) == ["m-1", "m-2"]
             await store.close()
         finally:
             server.stop()
-
-
-def _again(server: PostgreSQL) -> None:
-    data = server.folder / "data"
-    options = ["-c", "listen_addresses=", "-c", f"unix_socket_directories={server.folder}"]
-    server.process = subprocess.Popen(
-        server._as_account([programs() / "postgres", "-D", data, *options]),
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        cwd=server.folder,
-    )
-    ready = [programs() / "pg_isready", "-q", "-h", server.folder]
-    for _ in range(600):
-        if subprocess.run(ready, check=False).returncode == 0:
-            return
-    raise AssertionError("PostgreSQL did not come back")

@@ -13,6 +13,11 @@ TOKENS = {
     "alice-read": ("user", "alice", [READ]),
     "alice-write": ("user", "alice", [READ, WRITE]),
     "alice-own": ("user", "alice", [f"{WRITE}!user=alice"]),
+    "alice-notebook": (
+        "user",
+        "alice",
+        ["users:activity!user=alice", "access:servers!server=alice/", READ, WRITE],
+    ),
     "alice-of-bob": ("user", "alice", [f"{WRITE}!user=bob"]),
     "alice-admin-of-bob": ("user", "alice", [f"{ADMIN}!user=bob"]),
     "bob-write": ("user", "bob", [WRITE]),

@@ -28,6 +28,8 @@ THINGS = {
     "appliances": "default",
     "feeds": "f-one",
 }
+THEIRS = {"machines": "m-bob", "operations": "o-2", "volumes": "v-bob"}
+"""What is another user's."""
 ENDLESS = "/events"
 """Its answer has no end: its beginning is looked at, and then nobody listens any more."""
 EXAMPLES = 4
@@ -45,12 +47,19 @@ def fuzz(url, token, document):
     for result in schema.get_all_operations():
         operation = result.ok()
         send = _begin if operation.path == ENDLESS else _whole
-        thing = THINGS.get(operation.path.split("/")[1], "default")
-        known = {"path_parameters": {"id": thing}} if "{id}" in operation.path else {}
         for mode in GenerationMode:
-            for fixed in ({}, known) if known else ({},):
+            for fixed in _ids(operation.path):
                 _run(operation.as_strategy(mode, **fixed), send, url, headers, failures)
     return failures
+
+
+def _ids(path):
+    """Return how the id in a path is chosen: at random, and as ids that exist."""
+    if "{id}" not in path:
+        return [{}]
+    kind = path.split("/")[1]
+    known = [THINGS.get(kind, "default"), *([THEIRS[kind]] if kind in THEIRS else [])]
+    return [{}, *({"path_parameters": {"id": id_}} for id_ in known)]
 
 
 def _whole(case, url, headers):

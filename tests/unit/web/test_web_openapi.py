@@ -154,11 +154,54 @@ def test_the_client_has_a_verb_for_every_route_and_no_other():
     assert recorder.calls | own == {(route.method, route.path) for route in ROUTES}
 
 
-@pytest.mark.parametrize("token", [None, "alice-read", "alice-write", "carol-admin", HUB_TOKEN],
-                         ids=["anonymous", "read", "write", "admin", "hub"])  # fmt: skip
-async def test_whatever_is_sent_the_controller_makes_no_mistake(served, document, token):
-    """Schemathesis sends what the document allows and what it does not; no answer is a 5xx of our own."""
-    await served.engine.operations.finish("o-1")  # else every request that waits for it takes half a minute
+ROLES = {
+    "anonymous": None,
+    "read": "alice-read",
+    "write": "alice-write",
+    "notebook server": "alice-notebook",
+    "service": "prometheus",
+    "admin": "carol-admin",
+    "hub": HUB_TOKEN,
+}
+
+
+def standing(engine):
+    """Return everything that there is."""
+    kinds = ("machines", "volumes", "operations", "feeds", "repository")
+    return {kind: dict(getattr(engine, kind).rows) for kind in kinds}
+
+
+def of(owner, rows):
+    return {
+        kind: {id_: row for id_, row in found.items() if row.owner == owner} for kind, found in rows.items()
+    }
+
+
+@pytest.mark.parametrize("role", ROLES)
+async def test_whatever_is_sent_the_controller_makes_no_mistake(served, document, role):
+    """Schemathesis sends what the document allows and what it does not.
+
+    No answer is a 5xx of our own, and nobody does or reaches more than they may.
+    """
+    engine, token = served.engine, ROLES[role]
+    for operation in list(engine.operations.rows):  # else who waits for one takes half a minute
+        await engine.operations.finish(operation)
+    before = standing(engine)
     # In a thread: schemathesis is sync, and the server runs in this loop.
     failures = await asyncio.to_thread(fuzz, served.url, token, document)
     assert failures == []
+    after = standing(engine)
+    if role in {"admin", "hub"}:
+        return
+    for each in ("feeds", "repository"):
+        assert after.pop(each) == before.pop(each)
+    if role not in {"write", "notebook server"}:
+        assert after == before
+        assert engine.audit.rows == []
+        return
+    assert of("bob", after) == of("bob", before)
+    assert {row.owner for rows in after.values() for row in rows.values()} == {"alice", "bob"}
+    touched = {record.subject for record in engine.audit.rows}
+    assert "machine/m-alice" in touched, "it does what it may"
+    assert not touched & {"machine/m-bob", "volume/v-bob", "operation/o-2"}
+    assert {record.actor for record in engine.audit.rows} == {"alice"}

@@ -3,6 +3,7 @@
 import pytest
 from tests.unit.web.fakehub import HUB_TOKEN
 
+from cernvmapi.models import OperationStatus
 from cernvmcontroller.web.identity import Access
 from cernvmcontroller.web.routes import ROUTES
 
@@ -133,6 +134,32 @@ async def test_what_belongs_to_others_looks_like_what_does_not_exist(served):
             theirs, nobodys = await http.get(path.format("bob")), await http.get(path.format("bod"))
             assert theirs.status_code == nobodys.status_code == 404
             assert theirs.json()["detail"].replace("bob", "bod") == nobodys.json()["detail"]
+
+
+async def test_another_users_operation_looks_like_one_that_does_not_exist(served):
+    for token in ("alice-write", "alice-own", "prometheus"):
+        async with served.http(token) as http:
+            for ask in (http.get, http.delete):
+                theirs, nobodys = await ask("/operations/o-2"), await ask("/operations/o-999")
+                refused = 403 if token == "prometheus" and ask == http.delete else 404
+                assert theirs.status_code == nobodys.status_code == refused
+                assert theirs.json()["detail"].replace("o-2", "o-999") == nobodys.json()["detail"]
+            assert (await http.get("/operations?subject=machine/m-bob")).json()["total"] == 0
+    assert served.engine.operations.rows["o-2"].status is OperationStatus.RUNNING
+
+
+async def test_the_audit_record_is_for_administrators(served):
+    async with served.http("bob-write") as http:
+        await http.post("/machines/m-bob/start", json={})
+    for token in ("alice-write", "alice-own", "alice-admin-of-bob", "bob-write", "prometheus", None):
+        async with served.http(token) as http:
+            for query in ("", "?actor=bob", "?subject=machine/m-bob"):
+                answer = await http.get(f"/audit{query}")
+                assert answer.status_code == (403 if token else 401), token
+                assert "m-bob" not in answer.text
+    async with served.http("carol-admin") as http:
+        (record,) = (await http.get("/audit?actor=bob")).json()["items"]
+    assert (record["actor"], record["subject"]) == ("bob", "machine/m-bob")
 
 
 async def test_a_user_makes_machines_for_themselves_only(served):
