@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from certipy import Certipy, CertNotFoundError
 
 from cernvmcontroller.statedir import write_private
+from deployment import renewal
 from deployment.settings import ROOT, SettingsError
 
 if TYPE_CHECKING:
@@ -51,14 +52,16 @@ def service(settings: Settings) -> Pair:
 
 
 def ensure(settings: Settings) -> None:
-    """Make the certificates that do not exist yet; what a first start that was killed left is made again.
+    """Make the certificates that do not exist yet, and renew those that end within a year.
+
+    What a first start that was killed left is made again.
 
     The hub would make its own at its start, but the proxy, which it does not start, needs them earlier.
 
     Raises
     ------
     SettingsError
-        When JupyterHub cannot make them, with the end of what it wrote.
+        When JupyterHub cannot make them, with the end of what it wrote, or one cannot be renewed.
     """
     finished = settings.certificates / FINISHED
     if not finished.exists() and settings.certificates.exists() and not _usable(settings):
@@ -97,6 +100,7 @@ def ensure(settings: Settings) -> None:
     except CertNotFoundError:
         # Proxy and hub trust what notebooks-ca signs; the proxy connects to the loopback address.
         certipy.create_signed_pair(SERVICE, "notebooks-ca", alt_names=["IP:127.0.0.1", "DNS:localhost"])
+    renewal.renew(settings.certificates)
     if not finished.exists():
         write_private(finished, "")
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import os
 import resource
 import signal
 import sys
@@ -422,7 +423,15 @@ class CernVMController(MachineOptions, CatalogueOptions, PlacementOptions, Appli
             reserved_memory_mib=self.reserved_memory_mib,
             layer=Path(self.layer) if self.layer else None,
             context=dict(self.context),
+            certificates=self._certificates(),
         )
+
+    def _certificates(self) -> tuple[Path, ...]:
+        given = (
+            self.internal_ssl_cert or os.environ.get("JUPYTERHUB_SSL_CERTFILE"),
+            self.internal_ssl_client_ca or os.environ.get("JUPYTERHUB_SSL_CLIENT_CA"),
+        )
+        return tuple(Path(path) for path in given if path)
 
 
 def main(argv: Sequence[str] | None = None) -> None:

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 AUTHORITY = "notebooks-ca"
 """JupyterHub's component that signs the certificates of notebook servers."""
 
+YEARS = 1
+"""How long a machine may run, and how long its key is of use to whoever kept it."""
+
 REGISTER = "certipy.json"
 """Certipy's own default, which JupyterHub uses."""
 
@@ -50,7 +53,7 @@ def _issue(store: str, name: str, alt_names: list[str], trust_bundle: str) -> di
     with tempfile.TemporaryDirectory() as folder:
         shutil.copy(Path(store, REGISTER), folder)
         record = Certipy(store_dir=folder, store_file=REGISTER).create_signed_pair(
-            name, AUTHORITY, alt_names=alt_names, overwrite=True
+            name, AUTHORITY, years=YEARS, alt_names=alt_names, overwrite=True
         )
         return {
             "keyfile": Path(record["files"]["key"]).read_text(),

@@ -12,7 +12,7 @@ from urllib.parse import quote
 from jupyterhub.spawner import Spawner
 from jupyterhub.utils import fmt_ip_url
 from tornado.web import HTTPError
-from traitlets import validate
+from traitlets import default, validate
 
 from cernvmapi import requestid
 from cernvmapi.errors import CernVMError, ControllerUnreachable, StartFailed
@@ -45,6 +45,16 @@ class CernVMSpawner(ChoosingSpawner, EquippingSpawner, Spawner):  # type: ignore
         self._placed = asyncio.Event()
         self._obtaining: asyncio.Task[Machine] | None = None
         self._following: asyncio.Task[None] | None = None
+
+    @default("ssl_alt_names")
+    def _no_other_address(self) -> list[str]:
+        """Return nothing: JupyterHub's default is the hub's own, for which a machine must not pass."""
+        return []
+
+    @default("ssl_alt_names_include_local")
+    def _no_local_address(self) -> bool:
+        """Return no: with an account beside the hub, a machine's key would pass for the controller."""
+        return False
 
     @validate("oauth_client_id")
     def _unmistakable_client(self, proposal: Any) -> str:

@@ -172,6 +172,7 @@ class Engine:
         self._conditions = health.Conditions()
         self._store_check = health.StoreCheck(store)
         self._lag = health.LoopLag()
+        self._certificates = health.Certificates(settings.certificates)
         self._pulse = health.Pulse(_ROUNDS_MISSED * settings.poll_interval + _SLOWEST_ROUND)
 
     @property
@@ -242,6 +243,7 @@ class Engine:
                 ComponentHealth(name="machines", status="degraded" if unknown else "ok", detail=unknown),
                 *health.hosts(self.inventory.links.values()),
                 *health.pools(pools),
+                *self._certificates.health(),
                 *self._shop.strangers.health(),
             ]
         )

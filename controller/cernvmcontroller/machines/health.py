@@ -9,10 +9,11 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 import structlog
+from cryptography import x509
 
 from cernvmapi.errors import StoreUnavailable
 from cernvmapi.models import ComponentHealth
@@ -20,6 +21,7 @@ from cernvmcontroller.store import inventory as rows
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
+    from pathlib import Path
 
     from cernvmapi.models import Pool
     from cernvmcontroller.inventory import HostLink
@@ -36,6 +38,7 @@ LATE = 2.0
 """Seconds by which the event loop may be late."""
 NEARLY_FULL = 0.05
 """Part of a pool that has to be free."""
+CERTIFICATE_NEAR_ITS_END = timedelta(days=90)
 _MINUTE = 60.0
 
 
@@ -171,6 +174,40 @@ class Pulse:
             status=DOWN,
             detail=f"The machines were not looked at for {silent:.0f} s. Restart the controller; "
             "machines run on. Its log says what it did last.",
+        )
+
+
+class Certificates:
+    """When the certificates end with which this program began; a file that was renewed since does not count.
+
+    Parameters
+    ----------
+    files
+        Of certificates in PEM. What cannot be read is for whoever uses it to say.
+    """
+
+    def __init__(self, files: Iterable[Path]) -> None:
+        self._ends: list[datetime] = []
+        for file in files:
+            try:
+                found = x509.load_pem_x509_certificates(file.read_bytes())
+            except (OSError, ValueError):
+                continue
+            self._ends += [one.not_valid_after_utc for one in found]
+
+    def health(self, now: datetime | None = None) -> Iterator[ComponentHealth]:
+        """Say whether the first of them ends soon; nothing where there are none."""
+        if not self._ends:
+            return
+        end = min(self._ends)
+        soon = end - (now or datetime.now(UTC)) < CERTIFICATE_NEAR_ITS_END
+        why = (
+            f"The certificates of hub, proxy and controller end on {end:%Y-%m-%d}, and then none reaches the "
+            "other. End the three and start them again with make run, which renews them. Stop and start "
+            "machines that run since before: they do not know the new ones."
+        )
+        yield ComponentHealth(
+            name="certificates", status=DEGRADED if soon else OK, detail=why if soon else ""
         )
 
 

@@ -50,6 +50,8 @@ class Settings:
     layer: Path | None = None
     context: Mapping[str, Any] = field(default_factory=dict)
     """Cloud-config of the site for all machines; no secrets."""
+    certificates: tuple[Path, ...] = ()
+    """Of the hub's internal_ssl: what the controller shows to the proxy, and whom it believes."""
 
     @property
     def start_timeout(self) -> float:

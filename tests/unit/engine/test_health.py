@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import UTC, datetime, timedelta
 
+from certipy import Certipy
 from scripted import ALICE, eventually
 from sqlalchemy.ext.asyncio import create_async_engine
 
@@ -126,6 +128,20 @@ def test_hosts_make_nobody_dead():
     away = ComponentHealth(name="host/x", status="down")
     assert health.overall([away]) == "degraded"
     assert health.overall([]) == "ok"
+
+
+def test_certificates_that_end_soon_are_told_with_the_way_out(tmp_path):
+    certipy = Certipy(store_dir=str(tmp_path))
+    certipy.create_ca("some-ca", years=5)
+    files = [tmp_path / "some-ca" / "some-ca.crt", tmp_path / "missing.crt"]
+    now = datetime.now(UTC)
+    watched = health.Certificates(files)
+    assert [one.status for one in watched.health(now + timedelta(days=5 * 365 - 95))] == ["ok"]
+    (found,) = watched.health(now + timedelta(days=5 * 365 - 85))
+    assert found.status == "degraded"
+    assert f"end on {now + timedelta(days=5 * 365):%Y-%m-%d}" in found.detail
+    assert "make run" in found.detail
+    assert list(health.Certificates([]).health()) == []
 
 
 async def test_a_start_leaves_it_well(lab):

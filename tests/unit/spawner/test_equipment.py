@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
@@ -126,6 +127,7 @@ async def test_certificates_name_the_machine_and_its_address_and_stay_nowhere(
     spawner = spawner_of(
         "a-user-with-a-name-that-is-much-longer-than-what-fits-into-a-common-name",
         internal_ssl=True,
+        trusted_alt_names=["IP:10.80.0.1", "DNS:hub.example.org"],
         internal_certs_location=str(tmp_path),
         internal_trust_bundles={"notebooks-ca": trust},
     )
@@ -138,7 +140,10 @@ async def test_certificates_name_the_machine_and_its_address_and_stay_nowhere(
     certificate = x509.load_pem_x509_certificate(files["/run/cernvmhub/tls/cert.pem"].encode())
     assert certificate.subject.rfc4514_string() == f"CN={spawner.machine_id}"
     names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-    assert str(names.get_values_for_type(x509.IPAddress)[0]) == controller.only().address
+    # Neither loopback nor the hub: whoever has the key would pass for hub or controller at the proxy.
+    assert [str(one) for one in names.get_values_for_type(x509.IPAddress)] == [controller.only().address]
+    assert names.get_values_for_type(x509.DNSName) == []
+    assert certificate.not_valid_after_utc - datetime.now(UTC) < timedelta(days=366)
     assert "PRIVATE KEY" in files["/run/cernvmhub/tls/key.pem"]
     assert not list(tmp_path.rglob(f"*{spawner.machine_id}*"))
     assert spawner.machine_id not in (tmp_path / "certipy.json").read_text()

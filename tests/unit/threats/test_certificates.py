@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -15,6 +16,7 @@ from tests.unit.web.fakehub import HUB_TOKEN
 from cernvmapi.models import API_PREFIX
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
     from pathlib import Path
 
     from deployment.certificates import Pair
@@ -194,36 +196,64 @@ async def test_the_proxy_is_reached_by_whatever_name_a_site_gives_it(
                 assert answer.status_code == 200, (name, path, answer.text)
 
 
-@WITH_TLS
-async def test_whatever_name_is_asked_for_the_proxy_believes_nobody_at_a_wrong_address(
-    site: Site, machines: tuple[Machine, Machine]
-) -> None:
-    """All certificates name ``localhost``: who asks for that does not make one pass for another."""
-    alice, _bob = machines
-    target = urlsplit(alice.server)
+@asynccontextmanager
+async def relayed(site: Site, path: str, target: str, host: str, address: str) -> AsyncIterator[None]:
+    """Let the proxy send `path` to `host`, where at `address` somebody stands who has the key of `target`."""
+    there = urlsplit(target)
 
     async def relay(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        there, here = await asyncio.open_connection(target.hostname, target.port)
-        await asyncio.gather(pump(reader, here), pump(there, writer), return_exceptions=True)
+        answers, requests = await asyncio.open_connection(there.hostname, there.port)
+        await asyncio.gather(pump(reader, requests), pump(answers, writer), return_exceptions=True)
 
     async def pump(source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
         while data := await source.read(65536):
             sink.write(data)
         sink.close()
 
-    elsewhere = await asyncio.start_server(relay, "127.99.0.1", 0)
+    elsewhere = await asyncio.start_server(relay, address, 0)
     async with (
         elsewhere,
         httpx.AsyncClient(verify=as_the(site.pair("hub-internal")), trust_env=False) as http,
     ):
-        port = elsewhere.sockets[0].getsockname()[1]
         made = await http.post(
-            f"https://127.0.0.1:{site.api_port}/api/routes/user/mallory",
-            json={"target": f"https://127.99.0.1:{port}"},
+            f"https://127.0.0.1:{site.api_port}/api/routes{path}",
+            json={"target": f"https://{host}:{elsewhere.sockets[0].getsockname()[1]}"},
             headers={"Authorization": f"token {proxy.TOKEN}"},
         )
         assert made.status_code == 201, made.text
-        proxy_url = f"http://127.0.0.1:{site.hub.settings['public_port']}"
-        for name in ("localhost", "hub.example.org", "127.0.0.1"):
-            answer = await http.get(f"{proxy_url}/user/mallory/api", headers={"Host": name})
+        yield
+
+
+async def through_the_proxy(site: Site, path: str, name: str) -> httpx.Response:
+    proxy_url = f"http://127.0.0.1:{site.hub.settings['public_port']}"
+    async with httpx.AsyncClient(trust_env=False, timeout=20) as http:
+        return await http.get(f"{proxy_url}{path}", headers={"Host": name})
+
+
+@WITH_TLS
+@pytest.mark.parametrize(
+    ("host", "address"),
+    [("127.99.0.1", "127.99.0.1"), ("127.0.0.1", "127.0.0.1"), ("localhost", "127.0.0.1")],
+    ids=["another address", "the loopback address", "a name"],
+)
+async def test_whatever_name_is_asked_for_a_machine_passes_for_nobody_at_the_proxy(
+    site: Site, machines: tuple[Machine, Machine], host: str, address: str
+) -> None:
+    """Somebody with an account beside the hub and the key of their machine listens while another restarts."""
+    alice, _bob = machines
+    async with relayed(site, "/user/mallory", alice.server, host, address):
+        for name in ("localhost", "hub.example.org", "127.0.0.1", alice.address):
+            answer = await through_the_proxy(site, "/user/mallory/api", name)
             assert answer.status_code == 503, (name, answer.text)
+
+
+@WITH_TLS
+async def test_the_proxy_checks_a_target_that_has_a_name_by_that_name(
+    site: Site, machines: tuple[Machine, Machine]
+) -> None:
+    """The hub's certificate names ``localhost``, and not what a browser asked for."""
+    hub = f"https://127.0.0.1:{site.hub.port}"
+    async with relayed(site, "/hub/by-name", hub, "localhost", "127.0.0.1"):
+        for name in ("localhost", "hub.example.org"):
+            answer = await through_the_proxy(site, "/hub/by-name", name)
+            assert answer.status_code != 503, (name, answer.text)
