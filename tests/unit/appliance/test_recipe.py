@@ -271,8 +271,10 @@ def checkout(tmp_path):
     """The project once more, without what is not versioned."""
     copy = tmp_path / "checkout"
     for folder in ("controller", "appliance", "widgets", "extension", "spawner"):
-        shutil.copytree(ROOT / folder, copy / folder, ignore=shutil.ignore_patterns("__pycache__"))
-    for file in ("pyproject.toml", "README.md", "LICENSE"):
+        shutil.copytree(
+            ROOT / folder, copy / folder, ignore=shutil.ignore_patterns("__pycache__", "node_modules")
+        )
+    for file in ("pyproject.toml", "hatch_build.py", "README.md", "LICENSE"):
         shutil.copy(ROOT / file, copy / file)
     return copy
 
