@@ -41,7 +41,7 @@ function command(context: Context, action: Action, machine: Machine, done: () =>
       "aria-label": texts.pythonOf(action.label),
       onclick: () => void copy(asCell(asPython(action, [machine.id])), context.toasts),
     },
-    "py",
+    h("span", { "aria-hidden": "true" }, "⧉"),
   );
   return h(
     "span",

@@ -131,22 +131,26 @@ export function dashboard(
 function wordsOn(now: Connection, again: () => void): (Node | string)[] {
   switch (now.state) {
     case "live":
-      return [icon("●", "good"), texts.live];
+      return [icon("●", "good"), words(texts.live)];
     case "polling":
-      return [icon("◔", "busy"), texts.polling];
+      return [icon("◔", "busy"), words(texts.polling)];
     case "connecting":
-      return [icon("◔", "busy"), texts.connecting];
+      return [icon("◔", "busy"), words(texts.connecting)];
     case "paused":
-      return [icon("❚❚"), texts.paused];
+      return [icon("❚❚"), words(texts.paused)];
     case "gone":
-      return [icon("✖", "bad"), texts.gone];
+      return [icon("✖", "bad"), words(texts.gone)];
     case "lost":
-      return [icon("▲", "warn"), texts.lost(clock(now.since))];
+      return [icon("▲", "warn"), words(texts.lost(clock(now.since)))];
     case "given-up":
       return [
         icon("✖", "bad"),
-        texts.givenUp(clock(now.since)),
+        words(texts.givenUp(clock(now.since))),
         h("button", { type: "button", onclick: again }, texts.again),
       ];
   }
+}
+
+function words(text: string): HTMLElement {
+  return h("span", {}, text);
 }

@@ -57,7 +57,7 @@ export function problemOf(status: number, body: unknown): Problem {
   );
 }
 
-/** The API below a path of this page's own origin; the page's XSRF token goes with everything that acts. */
+/** The API below a path of this page's own origin; the page's XSRF token goes with everything. */
 export class HttpDoor implements Door {
   /** `base` ends with a slash: `/services/cernvm/api/v1/`, `/user/alice/cernvm/api/v1/`. */
   constructor(readonly base: string) {}
@@ -90,7 +90,7 @@ export class HttpDoor implements Door {
     signal: AbortSignal,
   ): Promise<Response> =>
     fetch(this.url(path, query), {
-      headers: { Accept: "text/event-stream", ...headers },
+      headers: { Accept: "text/event-stream", "X-XSRFToken": xsrf(), ...headers },
       signal,
       cache: "no-store",
     });

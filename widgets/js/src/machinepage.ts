@@ -141,7 +141,11 @@ function section(name: string, ...children: HTMLElement[]): HTMLElement {
 function factsOf(machine: Machine): [string, string][] {
   const names = texts.facts;
   const labels = Object.entries(machine.labels).map(([name, value]) => (value ? `${name}=${value}` : name));
-  const size = `${machine.vcpus} CPUs, ${memory(machine.memory_mib)}, disk ${memory(machine.disk_mib)} (${machine.flavor})`;
+  const size = [
+    texts.countOfCpus(machine.vcpus),
+    memory(machine.memory_mib),
+    `disk ${memory(machine.disk_mib)} (${machine.flavor})`,
+  ].join(", ");
   return [
     [names.owner, machine.owner ?? ""],
     [names.size, size],

@@ -28,7 +28,7 @@ const COLUMNS: readonly Column[] = [
   { id: "vcpus", width: "4em", number: true, show: (each) => String(each.vcpus) },
   { id: "memory", width: "6em", number: true, show: (each) => memory(each.memory_mib) },
   { id: "appliance", width: "minmax(8em, 1.5fr)", show: (each) => each.appliance_title || each.appliance },
-  { id: "created", sort: "created", width: "10em", show: (each) => when(each.created) },
+  { id: "created", sort: "created", width: "11em", show: (each) => when(each.created) },
 ];
 
 function state(machine: Machine): Node {

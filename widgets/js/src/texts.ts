@@ -23,6 +23,7 @@ export const texts = {
   poolSpace: "Pool space used",
   of: (used: string, all: string) => `${used} of ${all}`,
   countOfMachines: (n: number) => count(n, "machine", "machines"),
+  countOfCpus: (n: number) => count(n, "CPU", "CPUs"),
   more: (n: number) => `and ${n.toLocaleString("en")} more`,
 
   search: "Search name, owner, address, label",
