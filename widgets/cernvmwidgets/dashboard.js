@@ -21,7 +21,8 @@ function ask(model, question) {
 async function fromServer() {
   const base = serverBase();
   if (base === null) return null;
-  const views = `${base}cernvm/views/`;
+  // Whole, as this module itself has an address to which nothing is relative.
+  const views = new URL(`${base}cernvm/views/`, location.href).href;
   try {
     const { render } = await import(`${views}widget.js`);
     const style = document.createElement("link");

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from playwright.async_api import Browser, Page
+    from tests.unit.interface.test_jupyterlab import Lab
     from tests.unit.threats.site import Site
 
 ARTIFACTS = Path(__file__).parents[2] / "artifacts"
@@ -35,7 +36,7 @@ ACTIONS = {
 }
 
 
-def populate(site: Site) -> None:
+def populate(site: Site | Lab) -> None:
     """Give the site three hosts, one of them silent, and many machines of many people."""
     hosts = [
         Host(
