@@ -32,17 +32,13 @@ function command(context: Context, action: Action, machine: Machine, done: () =>
     },
     action.label,
   );
-  const python = h(
-    "button",
-    {
-      type: "button",
-      class: "cv-python",
-      title: asPython(action, [machine.id]),
-      "aria-label": texts.pythonOf(action.label),
-      onclick: () => void copy(asCell(asPython(action, [machine.id])), context.toasts),
-    },
-    h("span", { "aria-hidden": "true" }, "⧉"),
-  );
+  const python = h("button", {
+    type: "button",
+    class: "cv-python",
+    title: asPython(action, [machine.id]),
+    "aria-label": texts.pythonOf(action.label),
+    onclick: () => void copy(asCell(asPython(action, [machine.id])), context.toasts),
+  });
   return h(
     "span",
     { class: "cv-command" },
