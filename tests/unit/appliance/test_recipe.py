@@ -253,7 +253,8 @@ def test_the_layer_holds_what_machines_need_and_nothing_of_the_hub(iso):
     names = about["sha256s"]
     assert about["protocol"] == 1
     assert "cernvmagent/__main__.py" in names
-    assert "cernvmapi/models.py" in names
+    assert "cernvmapi/models/__init__.py" in names
+    assert {"cernvmviews/static/widget.js", "cernvmviews/static/views.css"} <= names.keys()
     assert not any(name.startswith(("cernvmcontroller", "cernvmspawner")) for name in names)
     assert b"PROTOCOL = 1" in read(image, "/site-packages/cernvmagent/protocol.py")
     assert any(name.endswith(".pyc") for name in names) is (sys.version_info[:2] == layer.MACHINES_PYTHON)
@@ -295,7 +296,7 @@ def test_an_unchanged_checkout_builds_no_layer_and_needs_no_package_index(iso, c
     "source",
     [
         "appliance/cernvmagent/agent.py",
-        "controller/cernvmapi/models.py",
+        "controller/cernvmapi/models/machines.py",
         "widgets/cernvmwidgets/mymachines.js",
         "extension/etc/cernvmextension.json",
         "pyproject.toml",
