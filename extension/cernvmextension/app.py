@@ -12,9 +12,11 @@ import os
 from jupyter_server.extension.application import ExtensionApp
 from traitlets import Unicode, default
 
-from cernvmapi.client import AsyncClient
-from cernvmapi.errors import ControllerUnreachable
-from cernvmextension.handlers import HealthHandler, MachinesHandler
+import cernvmviews
+from cernvmapi.models import API_PREFIX
+from cernvmextension import controller
+from cernvmextension.controller import Controller
+from cernvmextension.handlers import ApiHandler, EventsHandler, HealthHandler, ViewHandler
 
 
 class CernVMExtension(ExtensionApp):
@@ -37,7 +39,9 @@ class CernVMExtension(ExtensionApp):
         Empty: this server does not belong to a hub, and whoever may log in may ask.""",
     ).tag(config=True)
 
-    _client: AsyncClient | None = None
+    _controller: Controller | None = None
+    streams = 0
+    """Pages that follow the events now."""
 
     @default("controller_url")
     def _default_controller_url(self) -> str:
@@ -52,8 +56,8 @@ class CernVMExtension(ExtensionApp):
         return os.environ.get("JUPYTERHUB_USER", "")
 
     @property
-    def client(self) -> AsyncClient:
-        """The client with the owner's token, made when it is first needed.
+    def controller(self) -> Controller:
+        """The controller, asked with the owner's token; made when it is first needed.
 
         The token is read from the environment only: an option could end on a command line.
 
@@ -62,27 +66,28 @@ class CernVMExtension(ExtensionApp):
         ControllerUnreachable
             When nothing says where the controller is.
         """
-        if self._client is None:
+        if self._controller is None:
             if not self.controller_url:
-                raise ControllerUnreachable(
-                    "This server does not know a controller. Set CERNVM_API_URL, or "
-                    "CernVMExtension.controller_url in its configuration.",
-                )
+                raise controller.unknown()
             token = os.environ.get("JUPYTERHUB_API_TOKEN")
-            self._client = AsyncClient(self.controller_url, token, self.controller_ca or None)
-        return self._client
+            self._controller = Controller(self.controller_url, token, self.controller_ca or None)
+        return self._controller
 
     def initialize_handlers(self) -> None:
-        """Add the door's two routes."""
+        """Add the door's routes; the API's version is that of the controller."""
+        door = {"door": self}
+        version = API_PREFIX.rpartition("/")[2]
         self.handlers.extend(
             [
-                (r"/cernvm/api/machines", MachinesHandler, {"door": self}),
-                (r"/cernvm/health", HealthHandler, {"door": self}),
+                (rf"/cernvm/api/{version}/events", EventsHandler, door),
+                (rf"/cernvm/api/{version}/(.+)", ApiHandler, door),
+                (rf"/cernvm/views/({cernvmviews.NAME})", ViewHandler, door),
+                (r"/cernvm/health", HealthHandler, door),
             ],
         )
 
     async def stop_extension(self) -> None:
         """Close the connections to the controller."""
-        if self._client is not None:
-            await self._client.close()
-            self._client = None
+        if self._controller is not None:
+            await self._controller.close()
+            self._controller = None

@@ -1,4 +1,4 @@
-"""Imports point one way: the contract knows nobody, the four around it know only the contract."""
+"""Imports point one way: the contract knows nobody, the four around it know it and the interface's files."""
 
 from __future__ import annotations
 
@@ -16,15 +16,17 @@ FOLDERS = {
     "cernvmspawner": "spawner",
     "cernvmextension": "extension",
     "cernvmwidgets": "widgets",
+    "cernvmviews": "widgets",
     "cernvmagent": "appliance",
 }
 
 MAY_KNOW = {
     "cernvmapi": set(),
-    "cernvmcontroller": {"cernvmapi"},
+    "cernvmcontroller": {"cernvmapi", "cernvmviews"},
     "cernvmspawner": {"cernvmapi"},
-    "cernvmextension": {"cernvmapi"},
-    "cernvmwidgets": {"cernvmapi"},
+    "cernvmextension": {"cernvmapi", "cernvmviews"},
+    "cernvmwidgets": {"cernvmapi", "cernvmviews"},
+    "cernvmviews": set(),
     "cernvmagent": set(),
 }
 

@@ -1,5 +1,6 @@
 """Widgets over the controller's client, for notebooks."""
 
+from cernvmwidgets.dashboard import Dashboard
 from cernvmwidgets.mymachines import MyMachines
 
-__all__ = ["MyMachines"]
+__all__ = ["Dashboard", "MyMachines"]

@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 from tornado.web import Application
 
+import cernvmviews
 from cernvmapi.models import API_PREFIX
 from cernvmcontroller.web.api import ApiHandler
 from cernvmcontroller.web.base import NotFoundHandler
-from cernvmcontroller.web.pages import CallbackHandler, EntranceHandler
+from cernvmcontroller.web.pages import CallbackHandler, EntranceHandler, ViewHandler
 from cernvmcontroller.web.route import as_pattern
 from cernvmcontroller.web.routes import ROUTES
 from cernvmcontroller.web.socket import ConsoleSocket
@@ -54,6 +55,7 @@ def make_application(services: Services, *, proxied: bool, prefix: str = API_PRE
         handlers += [
             (f"{base}/?", EntranceHandler, shared),
             (f"{base}/oauth_callback", CallbackHandler, shared),
+            (f"{base}/views/({cernvmviews.NAME})", ViewHandler, shared),
         ]
     return Application(
         handlers,

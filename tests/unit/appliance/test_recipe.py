@@ -254,6 +254,7 @@ def test_the_layer_holds_what_machines_need_and_nothing_of_the_hub(iso):
     assert about["protocol"] == 1
     assert "cernvmagent/__main__.py" in names
     assert "cernvmapi/models/__init__.py" in names
+    assert {"cernvmviews/static/widget.js", "cernvmviews/static/views.css"} <= names.keys()
     assert not any(name.startswith(("cernvmcontroller", "cernvmspawner")) for name in names)
     assert b"PROTOCOL = 1" in read(image, "/site-packages/cernvmagent/protocol.py")
     assert any(name.endswith(".pyc") for name in names) is (sys.version_info[:2] == layer.MACHINES_PYTHON)
@@ -271,8 +272,10 @@ def checkout(tmp_path):
     """The project once more, without what is not versioned."""
     copy = tmp_path / "checkout"
     for folder in ("controller", "appliance", "widgets", "extension", "spawner"):
-        shutil.copytree(ROOT / folder, copy / folder, ignore=shutil.ignore_patterns("__pycache__"))
-    for file in ("pyproject.toml", "README.md", "LICENSE"):
+        shutil.copytree(
+            ROOT / folder, copy / folder, ignore=shutil.ignore_patterns("__pycache__", "node_modules")
+        )
+    for file in ("pyproject.toml", "hatch_build.py", "README.md", "LICENSE"):
         shutil.copy(ROOT / file, copy / file)
     return copy
 
@@ -293,7 +296,7 @@ def test_an_unchanged_checkout_builds_no_layer_and_needs_no_package_index(iso, c
     "source",
     [
         "appliance/cernvmagent/agent.py",
-        "controller/cernvmapi/models/__init__.py",
+        "controller/cernvmapi/models/machines.py",
         "widgets/cernvmwidgets/mymachines.js",
         "extension/etc/cernvmextension.json",
         "pyproject.toml",

@@ -80,15 +80,15 @@ def pinned() -> str:
 
 def test_npm_is_asked_for_what_is_pinned_and_a_flaw_is_found(registry: type[Registry]) -> None:
     registry.advisories = {pinned(): [ADVISORY]}
-    (flaw, *_) = audit.node().flaws
+    (flaw, *_) = audit.node(HERE / "proxy").flaws
     assert pinned() in flaw or ADVISORY["url"] in flaw
     registry.advisories = {}
-    assert audit.node() == Verdict()
+    assert audit.node(HERE / "proxy") == Verdict()
 
 
 def test_a_mirror_without_advisories_is_said_and_is_no_flaw(registry: type[Registry]) -> None:
     assert registry.advisories is None
-    verdict = audit.node()
+    verdict = audit.node(HERE / "proxy")
     assert not verdict.flaws
     assert "405" in verdict.unknown
     assert "NOT LOOKED AT, 405" in verdict.text("Node")
@@ -129,5 +129,5 @@ def test_only_a_flaw_fails_the_run(
     monkeypatch: pytest.MonkeyPatch, python: Verdict, node: Verdict, code: int
 ) -> None:
     monkeypatch.setattr(audit, "python", lambda: python)
-    monkeypatch.setattr(audit, "node", lambda: node)
+    monkeypatch.setattr(audit, "node", lambda _folder: node)
     assert audit.main() == code

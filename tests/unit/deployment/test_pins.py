@@ -30,8 +30,9 @@ def test_every_python_package_has_one_version(pins, pytestconfig):
     assert asked - set(names) == set()
 
 
-def test_every_package_of_node_has_a_version_and_a_hash(pytestconfig):
-    lock = json.loads((pytestconfig.rootpath / "deployment/proxy/package-lock.json").read_text())
+@pytest.mark.parametrize("folder", ["deployment/proxy", "widgets/js"])
+def test_every_package_of_node_has_a_version_and_a_hash(pytestconfig, folder):
+    lock = json.loads((pytestconfig.rootpath / folder / "package-lock.json").read_text())
     packages = {path: each for path, each in lock["packages"].items() if path}
     assert packages
     for path, package in packages.items():

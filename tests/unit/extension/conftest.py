@@ -4,6 +4,7 @@ The tests are plain functions: pytest-jupyter's server lives in an event loop of
 fetches in it.
 """
 
+import asyncio
 import json
 from dataclasses import dataclass, field
 
@@ -57,18 +58,41 @@ class Controller:
     body: bytes = b""
     requests: list = field(default_factory=list)
     url: str = ""
+    seen: asyncio.Event = field(default_factory=asyncio.Event)
+    """The first chunk of the events arrived."""
+    left: asyncio.Event = field(default_factory=asyncio.Event)
+    """Who listened to the events went away."""
 
 
 class _Answer(RequestHandler):
     def initialize(self, controller):
         self.controller = controller
 
-    def get(self, path):
+    async def get(self, path):
         self.controller.requests.append(self.request)
+        if path == "events" and self.controller.status == 200:
+            await self.events()
+            return
         empty = Health(status="ok", version="1", hub_id="h") if path == "health" else Page(items=[], total=0)
         self.set_status(self.controller.status)
         self.set_header("Content-Type", "application/json")
         self.finish(self.controller.body or encode(empty))
+
+    post = put = patch = delete = get
+
+    async def events(self):
+        """Send one event, and the next when a test has seen it."""
+        self.set_header("Content-Type", "text/event-stream")
+        for chunk, heard in (
+            (b"id: 7\n\n", self.controller.seen),
+            (b"id: 8\ndata: {}\n\n", self.controller.left),
+        ):
+            self.write(chunk)
+            await self.flush()
+            await heard.wait()
+
+    def on_connection_close(self):
+        self.controller.left.set()
 
 
 @pytest.fixture
@@ -126,19 +150,30 @@ class Answer:
 
     @classmethod
     def of(cls, response: HTTPResponse):
-        return cls(response.code, dict(response.headers), json.loads(response.body))
+        return cls(response.code, dict(response.headers), json.loads(response.body or b"null"))
 
 
 @pytest.fixture
-def get(jp_fetch, jp_asyncio_loop, jp_serverapp):  # noqa: F811
-    def get(path, headers=None, **query):
+def ask(jp_fetch, jp_asyncio_loop, jp_serverapp):  # noqa: F811
+    def ask(method, path, headers=None, body=None, **query):
+        request = jp_fetch(
+            path, method=method, params=query, headers=headers, body=body, allow_nonstandard_methods=True
+        )
         try:
-            response = jp_asyncio_loop.run_until_complete(jp_fetch(path, params=query, headers=headers))
+            response = jp_asyncio_loop.run_until_complete(request)
         except HTTPClientError as refusal:
             response = refusal.response
         return Answer.of(response)
 
-    yield get
+    yield ask
     extension = jp_serverapp.extension_manager.extension_apps["cernvmextension"]
     for app in extension:
         jp_asyncio_loop.run_until_complete(app.stop_extension())
+
+
+@pytest.fixture
+def get(ask):
+    def get(path, headers=None, **query):
+        return ask("GET", path, headers, **query)
+
+    return get

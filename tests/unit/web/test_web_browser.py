@@ -39,6 +39,36 @@ async def test_a_visitor_logs_in_through_the_hub(browser):
     assert "alice-write" not in cookies
 
 
+async def test_the_page_takes_nothing_from_elsewhere_and_runs_nothing_that_stands_in_it(browser):
+    policy = browser.page.headers["Content-Security-Policy"]
+    assert "default-src 'none'" in policy
+    assert "script-src 'self'" in policy
+    assert "unsafe" not in policy
+    assert "://" not in browser.page.text
+    assert "onclick" not in browser.page.text
+
+
+async def test_the_files_of_the_interface_are_the_only_ones(served, monkeypatch, tmp_path):
+    (tmp_path / "page.js").write_text("1")
+    (tmp_path / "secret.txt").write_text("2")
+    monkeypatch.setattr("cernvmviews.FOLDER", tmp_path)
+    async with served.http() as http:
+        views = f"{served.origin}/services/cernvm/views"
+        view = await http.get(f"{views}/page.js")
+        assert (view.status_code, view.text) == (200, "1")
+        assert view.headers["Content-Type"].startswith("text/javascript")
+        again = await http.get(f"{views}/page.js", headers={"If-None-Match": view.headers["Etag"]})
+        assert again.status_code == 304
+        for name in ("secret.txt", "other.js", "..%2fpage.js", "%2e%2e/page.js"):
+            assert (await http.get(f"{views}/{name}")).status_code == 404
+
+
+async def test_a_page_without_its_interface_says_how_to_build_it(served, browser, monkeypatch, tmp_path):
+    monkeypatch.setattr("cernvmviews.FOLDER", tmp_path / "none")
+    page = await browser.get(f"{served.origin}/services/cernvm/")
+    assert "deployment.interface build" in page.text
+
+
 async def test_a_visitor_without_rights_is_told_so(served):
     served.hub.login_as = "dave-nothing"
     async with served.http("dave-nothing") as http:

@@ -1,0 +1,25 @@
+// Bundles the views into the package that serves them: `node build.mjs [folder]`.
+// Modules with a top-level await need es2022 and the format esm; nothing is fetched from anywhere else.
+import { rmSync } from "node:fs";
+import { build } from "esbuild";
+
+const folder = process.argv[2] ?? "../cernvmviews/static";
+const shared = {
+  bundle: true,
+  format: "esm",
+  target: "es2022",
+  minify: true,
+  legalComments: "inline",
+  logLevel: "warning",
+};
+
+rmSync(folder, { recursive: true, force: true });
+await build({
+  ...shared,
+  entryPoints: ["src/page.ts", "src/widget.ts", "src/views.css"],
+  outdir: folder,
+  splitting: true,
+  chunkNames: "part-[hash]",
+});
+// In one piece, for a kernel to send where the notebook server serves no views.
+await build({ ...shared, entryPoints: ["src/widget.ts"], outfile: `${folder}/inline.js` });

@@ -1,0 +1,163 @@
+// The room of hosts and machines: the tree at the left, the table, and one machine beside it.
+
+import { bulkBar } from "./commands.ts";
+import { fill, h } from "./dom.ts";
+import { Problem } from "./door.ts";
+import { MachineList } from "./machinelist.ts";
+import { machinePage } from "./machinepage.ts";
+import type { Host, Page } from "./model.ts";
+import { STATUSES, stateOfHost, stateOfStatus } from "./states.ts";
+import { machineTable } from "./table.ts";
+import { texts } from "./texts.ts";
+import { type Branch, tree } from "./tree.ts";
+import { type Context, settled, type View } from "./view.ts";
+
+const ALL = "all";
+const HOSTS = "hosts";
+const TYPING = 250;
+
+/** The room; `first` is the machine that is open at once. */
+export function infrastructure(context: Context, first: string | null): View {
+  const list = new MachineList(context.door);
+  const aside = h("div", { class: "cv-beside", hidden: true });
+  let beside: View | null = null;
+  let opened: string | null = null;
+
+  const places = tree(texts.infrastructure, ALL, (id) => {
+    const host = id.startsWith("host/") ? id.slice("host/".length) : null;
+    if (id !== HOSTS) void list.ask({ host });
+  });
+  const table = machineTable(
+    list,
+    context.selection,
+    (machine) => open(machine.id),
+    () => opened,
+  );
+  const bulk = bulkBar(context, () => list.rows);
+  const field = h("input", {
+    type: "search",
+    placeholder: texts.search,
+    "aria-label": texts.search,
+    autocomplete: "off",
+    spellcheck: "false",
+    "data-lm-suppress-shortcuts": "true",
+  });
+  const typed = settled(() => void list.ask({ search: field.value.trim() }), TYPING);
+  field.addEventListener("input", typed.call);
+  field.addEventListener("keydown", (event) => {
+    if (event.key === "ArrowDown") table.focus();
+    event.stopPropagation();
+  });
+  const states = h(
+    "select",
+    {
+      "aria-label": texts.stateFilter,
+      onchange: () => void list.ask({ status: chosenStates(states.value) }),
+    },
+    h("option", { value: "" }, texts.anyState),
+    ...STATUSES.map((status) =>
+      h("option", { value: status }, `${stateOfStatus(status).icon} ${stateOfStatus(status).text}`),
+    ),
+  );
+  const refresh = h("button", { type: "button", onclick: () => void list.reload() }, texts.refresh);
+  const element = h(
+    "div",
+    { class: "cv-infrastructure" },
+    h("nav", { class: "cv-places", "aria-label": texts.infrastructure }, places.element),
+    h(
+      "div",
+      { class: "cv-list" },
+      h("div", { class: "cv-bar" }, field, states, refresh),
+      bulk.element,
+      table.element,
+    ),
+    aside,
+  );
+  element.addEventListener("keydown", (event) => {
+    if (event.key === "/" && !(event.target instanceof HTMLInputElement)) {
+      event.preventDefault();
+      field.focus();
+    }
+  });
+
+  function open(id: string): void {
+    if (opened === id) return;
+    beside?.close();
+    opened = id;
+    beside = machinePage(context, id, close);
+    fill(aside, beside.element);
+    aside.hidden = false;
+    context.opened(id);
+  }
+
+  function close(): void {
+    beside?.close();
+    beside = null;
+    opened = null;
+    aside.hidden = true;
+    fill(aside);
+    context.opened(null);
+    table.focus();
+  }
+
+  async function readHosts(): Promise<void> {
+    try {
+      const page = await context.door.ask<Page<Host>>("GET", "hosts", {});
+      places.show(branches(page.items));
+    } catch (error) {
+      places.show([{ id: ALL, label: texts.myMachines }]);
+      if (!(error instanceof Problem && error.status === 403)) context.toasts.fail((error as Error).message);
+    }
+  }
+
+  const hosts = settled(() => void readHosts(), 1000);
+  const forget = [
+    list.watch(bulk.draw),
+    context.selection.watch(bulk.draw),
+    context.events.listen({
+      event: (event) => {
+        list.heard(event);
+        if (event.type.startsWith("host.") || event.type === "machine.deleted") hosts.call();
+      },
+      reset: () => {
+        void list.reload();
+        hosts.call();
+      },
+      connection: () => undefined,
+    }),
+  ];
+  bulk.draw();
+  places.show([{ id: ALL, label: texts.allMachines }]);
+  void readHosts();
+  void list.reload();
+  if (first) open(first);
+  return {
+    element,
+    close: () => {
+      for (const each of forget) each();
+      for (const each of [typed, hosts]) each.cancel();
+      beside?.close();
+      table.close();
+    },
+  };
+}
+
+function chosenStates(value: string): (typeof STATUSES)[number][] {
+  return STATUSES.filter((status) => status === value);
+}
+
+function branches(hosts: readonly Host[]): Branch[] {
+  const children = hosts.map((host) => {
+    const { icon, tone, text } = stateOfHost(host);
+    return {
+      id: `host/${host.name}`,
+      label: host.name,
+      detail: String(host.machines),
+      mark: { icon, tone, text },
+    };
+  });
+  return [
+    { id: ALL, label: texts.allMachines },
+    { id: HOSTS, label: texts.hosts, detail: String(hosts.length), children },
+  ];
+}

@@ -1,0 +1,115 @@
+// What the API sends, as far as the views use it. The OpenAPI document is the reference; a test compares.
+
+export type Status = "pending" | "starting" | "running" | "stopping" | "stopped" | "failed" | "deleting";
+export type Power = "on" | "paused" | "off" | "unknown";
+
+export interface ProblemDetails {
+  code: string;
+  title?: string;
+  status: number;
+  detail: string;
+}
+
+export interface PhaseMark {
+  phase: string;
+  message: string;
+  progress: number;
+  at: string;
+}
+
+export interface Machine {
+  id: string;
+  name: string;
+  owner: string | null;
+  server_name: string | null;
+  appliance: string;
+  appliance_title: string;
+  flavor: string;
+  vcpus: number;
+  memory_mib: number;
+  disk_mib: number;
+  cluster: string | null;
+  host: string | null;
+  hypervisor: string | null;
+  acceleration: string | null;
+  uuid: string;
+  network: string | null;
+  address: string | null;
+  mac: string | null;
+  home: string | null;
+  status: Status;
+  target: string;
+  power: Power;
+  unknown_since: string | null;
+  progress: number;
+  timeline: PhaseMark[];
+  error: ProblemDetails | null;
+  console_tail: string | null;
+  labels: Record<string, string>;
+  notes: string;
+  protected: boolean;
+  actions: string[];
+  revision: number;
+  created: string;
+  changed: string;
+}
+
+export interface Host {
+  id: string;
+  name: string;
+  uris: string[];
+  level: string;
+  alive: boolean;
+  unknown_since: string | null;
+  reason: string;
+  maintenance: boolean;
+  arch: string;
+  cpus: number;
+  memory_mib: number;
+  vcpus_promised: number;
+  memory_promised_mib: number;
+  machines: number;
+  acceleration: string | null;
+}
+
+export interface Pool {
+  id: string;
+  name: string;
+  capacity_mib: number;
+  available_mib: number;
+  alive: boolean;
+}
+
+export interface Operation {
+  id: string;
+  action: string;
+  subject: string;
+  actor: string;
+  status: "running" | "succeeded" | "failed" | "cancelled";
+  progress: number;
+  message: string;
+  error: ProblemDetails | null;
+  cancellable: boolean;
+  created: string;
+  finished: string | null;
+}
+
+export interface Health {
+  status: string;
+  components: { name: string; status: string; detail: string }[];
+}
+
+export interface Page<T> {
+  items: T[];
+  total: number;
+  next: string | null;
+  event_id: number;
+}
+
+/** One event; `data` is the object as it is after the event. */
+export interface Happening {
+  id: number;
+  type: string;
+  subject: string;
+  data: Record<string, unknown>;
+}
