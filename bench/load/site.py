@@ -189,7 +189,7 @@ class Site:
         try:
             async with store.write(Actor.system(), "site", "hosts", audit=False) as tx:
                 for name in self.names:
-                    await inventory.put_host(tx, HostRow(id=name, name=name, uris=[]))
+                    await inventory.put_host(tx, HostRow(id=name, name=name, uris=[f"test:///{name}"]))
                 network = NetworkRow(
                     id=HUB_NAME,
                     name=HUB_NAME,

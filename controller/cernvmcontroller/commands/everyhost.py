@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sqlalchemy import select
+from sqlalchemy import make_url, select
 from sqlalchemy.exc import SQLAlchemyError
 
 from cernvmapi.errors import CernVMError
@@ -23,6 +24,8 @@ log = logger(__name__)
 async def every_host(app: CernVMController) -> list[HostSpec]:
     """Return the hosts; of a database that cannot be read, or is not there, none are known."""
     found = {spec.name: spec for spec in app.host_specs()}
+    if not _exists(app.database_url):
+        return list(found.values())  # nothing was attached yet
     try:
         async with reading(app.database_url) as connection:
             query = select(HostRow.attached).where(HostRow.attached.is_not(None)).order_by(HostRow.id)
@@ -36,3 +39,8 @@ async def every_host(app: CernVMController) -> list[HostSpec]:
         except CernVMError as error:
             log.warning("host left out", host=request.name, reason=error.detail)
     return list(found.values())
+
+
+def _exists(database_url: str) -> bool:
+    url = make_url(database_url)
+    return url.get_backend_name() != "sqlite" or Path(url.database or "").exists()
