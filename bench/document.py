@@ -48,7 +48,8 @@ COMMENTS = {
     "about a dozen transactions, one after the other, so that it can be gone on with after any of them.",
     "metering": "Every 30 seconds each host is asked once and all is written in one transaction; some "
     "samples also make the history of longer ago coarser.",
-    "soak": "The first third does not count, for caches fill.",
+    "soak": "The first third does not count, for caches fill. In less than ten minutes they may still do so: "
+    "only the whole time shows whether memory is steady.",
 }
 
 
