@@ -8,7 +8,6 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
-import os
 import signal
 import sys
 import tempfile
@@ -18,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from deployment.settings import ROOT
 
-from bench import appliance, document, guest, report
+from bench import appliance, document, guest, report, surroundings
 from bench.baseline import Baseline
 from bench.hubstart import Hub
 from bench.installation import BenchFailed, Installation
@@ -109,16 +108,14 @@ def measure_processes(installation: Installation, runs: int) -> list[dict[str, A
 
 def measure(options: argparse.Namespace) -> dict[str, Any]:
     """Measure everything that is asked for."""
-    results: dict[str, Any] = {
-        "at": datetime.now(UTC).isoformat(timespec="seconds"),
-        "load": os.getloadavg()[0],
-    }
+    results: dict[str, Any] = {"at": datetime.now(UTC).isoformat(timespec="seconds")}
     chosen = set(options.parts or [MACHINE, LOAD])
     under_load = [name for name in parts.NAMES if chosen & {name, LOAD}]
     if under_load:
         results["under load"] = parts.measure(under_load, options.seconds, say)
     if MACHINE in chosen:
-        results |= measure_machine(options)
+        with surroundings.noted(results):
+            results |= measure_machine(options)
     return results
 
 

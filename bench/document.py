@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 from deployment.settings import ROOT
 
-from bench import report
+from bench import report, surroundings
 from bench.load import parts
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 PAGE = "docs/explanation/speed.md"
@@ -47,7 +48,8 @@ COMMENTS = {
     "about a dozen transactions, one after the other, so that it can be gone on with after any of them.",
     "metering": "Every 30 seconds each host is asked once and all is written in one transaction; some "
     "samples also make the history of longer ago coarser.",
-    "soak": "The first third does not count, for caches fill.",
+    "soak": "The first third does not count, for caches fill. In less than ten minutes they may still do so: "
+    "only the whole time shows whether memory is steady.",
 }
 
 
@@ -66,9 +68,11 @@ def page(machine: dict[str, Any], under_load: dict[str, Any]) -> str:
     """Return the page."""
     lines = [INTRODUCTION]
     if machine:
-        lines += ["## A cold start\n", "```text", *_cut(report.text(machine | {"load": 0})), "```\n"]
+        lines += ["## A cold start\n", "```text", *_cut(report.text(machine)), "```\n"]
     if under_load:
         lines += ["## The controller under load\n", UNDER_LOAD]
+        if any(map(surroundings.doubtful, _measurements(under_load))):
+            lines += [textwrap.fill(surroundings.CAVEAT, 110), ""]
     for name, title in TITLES.items():
         if name not in under_load:
             continue
@@ -76,10 +80,15 @@ def page(machine: dict[str, Any], under_load: dict[str, Any]) -> str:
         if name in COMMENTS:
             lines += [textwrap.fill(COMMENTS[name], 110), ""]
         for database, figures in under_load[name].items():
-            sentence = f"- **{database}**: {parts.text_of(name, figures)}."
+            sentence = f"- **{database}**: {parts.sentence(name, figures)}."
             lines += [textwrap.fill(sentence, 110, subsequent_indent="  ")]
         lines += [""]
     return "\n".join(lines).rstrip() + "\n"
+
+
+def _measurements(under_load: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    for by_database in under_load.values():
+        yield from by_database.values()
 
 
 def _cut(text: str) -> list[str]:

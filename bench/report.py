@@ -6,6 +6,7 @@ from functools import partial
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
+from bench import surroundings
 from bench.hubstart import ORDER
 from bench.load import parts
 
@@ -14,9 +15,6 @@ if TYPE_CHECKING:
 
 TARGET = 1.15
 """A cold start from the hub takes at most this many times one with virsh."""
-
-QUIET = 1.0
-"""Load of the machine before the first start, above which times say more about others than about us."""
 
 
 def summary(results: dict[str, Any]) -> dict[str, Any]:
@@ -46,11 +44,7 @@ def text(results: dict[str, Any]) -> str:
     """Return everything as lines to read."""
     lines = _machine(results) if results.get("hub") else []
     for name, by_database in results.get("under load", {}).items():
-        lines += [f"{name} on {db}: {parts.text_of(name, found)}" for db, found in by_database.items()]
-    if results.get("load", 0) > QUIET:
-        lines.append(
-            f"The machine was busy before (load {results['load']:.1f}): measure again when it is quiet."
-        )
+        lines += [f"{name} on {db}: {parts.sentence(name, found)}" for db, found in by_database.items()]
     return "\n".join(lines)
 
 
@@ -85,6 +79,8 @@ def _machine(results: dict[str, Any]) -> list[str]:
             f"Appliance: {appliance['size_mib']:.0f} MiB"
             + (f", built in {appliance['build_seconds']:.0f} s" if appliance.get("build_seconds") else "")
         )
+    said = surroundings.text(results)
+    lines.append(f"{said[0].upper()}{said[1:]}")
     return lines
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from tests.fixtures.postgres import PostgreSQL
 
+from bench import surroundings
 from bench.load import attach, burst, lists, metering, soak, stream
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ PARTS = {
 SOAK = "soak"
 NAMES = (*PARTS, SOAK)
 SQLITE, POSTGRESQL = "SQLite", "PostgreSQL"
+DATABASES = (SQLITE, POSTGRESQL)
 
 
 def measure(chosen: list[str], seconds: float, say: Callable[[str], None]) -> dict[str, Any]:
@@ -43,7 +45,7 @@ def measure(chosen: list[str], seconds: float, say: Callable[[str], None]) -> di
     with ExitStack() as stack:
         server = None
         for name in chosen:
-            databases = (SQLITE,) if name == SOAK else (SQLITE, POSTGRESQL)
+            databases = (SQLITE,) if name == SOAK else DATABASES
             for database in databases:
                 if database == POSTGRESQL and server is None:
                     folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="cernvm-pg-"))
@@ -54,9 +56,17 @@ def measure(chosen: list[str], seconds: float, say: Callable[[str], None]) -> di
                 with tempfile.TemporaryDirectory(prefix="cernvmbench-") as folder:
                     path = Path(folder)
                     work = soak.measure(path, url, seconds) if name == SOAK else PARTS[name](path, url)
-                    found.setdefault(name, {})[database] = asyncio.run(work)
-                say(f"{name} on {database}: {text_of(name, found[name][database])}")
+                    around: dict[str, Any] = {}
+                    with surroundings.noted(around):
+                        figures = asyncio.run(work)
+                    found.setdefault(name, {})[database] = figures | around
+                say(f"{name} on {database}: {sentence(name, found[name][database])}")
     return found
+
+
+def sentence(name: str, figures: dict[str, Any]) -> str:
+    """Return a part's figures in a sentence, with how busy the machine was."""
+    return f"{text_of(name, figures)}; {surroundings.text(figures)}"
 
 
 def text_of(name: str, figures: dict[str, Any]) -> str:

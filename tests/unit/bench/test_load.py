@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from bench import document
+from bench import document, surroundings
 from bench.installation import BenchFailed
 from bench.load import attach, burst, lists, metering, parts, soak, stream
 from bench.load.figures import percentile, slope
@@ -68,8 +68,37 @@ async def test_a_controller_that_grows_is_found(tmp_path, monkeypatch):
         await soak.measure(tmp_path, None, 3)
 
 
+FIGURES = {"listeners": 500, "events": 40, "p50": 0.03, "p95": 0.06, "kib_per_listener": 21.0}
+QUIET, BUSY = ({surroundings.KEY: surroundings.of(0.2, after, 2)} for after in (1.5, 7.0))
+
+
 def test_the_page_has_the_figures_and_no_line_that_is_too_long():
-    figures = {"listeners": 500, "events": 40, "p50": 0.03, "p95": 0.06, "kib_per_listener": 21.0}
-    page = document.page({}, {"stream": {parts.SQLITE: figures}})
-    assert "500 listeners: the last one has it after p50 30 ms, p95 60 ms" in " ".join(page.split())
+    page = document.page({}, {"stream": {parts.SQLITE: FIGURES | QUIET}})
+    said = " ".join(page.split())
+    assert "500 listeners: the last one has it after p50 30 ms, p95 60 ms" in said
+    assert "nothing lost; the machine was quiet (load 0.2 before and 1.5 after, 2 cores)." in said
+    assert surroundings.CAVEAT not in said
     assert max(map(len, page.splitlines())) <= 120
+
+
+@pytest.mark.parametrize("around", [BUSY, {}], ids=["busy", "not known"])
+def test_the_page_warns_of_figures_of_a_machine_that_was_busy(around):
+    by_database = {parts.SQLITE: FIGURES | QUIET, parts.POSTGRESQL: FIGURES | around}
+    page = document.page({}, {"stream": by_database})
+    assert surroundings.CAVEAT in " ".join(page.split())
+
+
+def test_each_part_is_noted_with_how_busy_the_machine_was(monkeypatch):
+    async def measured(_folder, _url):
+        return dict(FIGURES)
+
+    loads = iter([(0.2, 0, 0), (1.5, 0, 0), (1.5, 0, 0), (7.0, 0, 0)])
+    monkeypatch.setattr("os.getloadavg", lambda: next(loads))
+    monkeypatch.setattr("os.cpu_count", lambda: 2)
+    monkeypatch.setitem(parts.PARTS, "stream", measured)
+    monkeypatch.setattr(parts, "DATABASES", (parts.SQLITE, "another"))
+    told = []
+    found = parts.measure(["stream"], 1, told.append)["stream"]
+    around = [figures[surroundings.KEY] for figures in found.values()]
+    assert [(one["machine"], one["load"]) for one in around] == [("quiet", [0.2, 1.5]), ("busy", [1.5, 7.0])]
+    assert "the machine was busy (load 1.5 before and 7.0 after, 2 cores)" in told[1]

@@ -1,5 +1,5 @@
 import pytest
-from bench import baseline, guest, report
+from bench import baseline, guest, report, surroundings
 from bench.hubstart import phases
 from lxml import etree
 
@@ -76,9 +76,12 @@ def test_the_report_says_whether_the_target_is_met(virsh, verdict):
     assert "Appliance: 900 MiB, built in 200 s" in text
 
 
-def test_a_busy_machine_is_said_to_be_busy():
-    assert "busy" not in report.text(results([20.0]) | {"load": 0.3})
-    assert "busy" in report.text(results([20.0]) | {"load": 5.0})
+def test_the_report_says_how_busy_the_machine_was():
+    said = report.text(results([20.0]) | {surroundings.KEY: surroundings.of(0.3, 1.25, 2)})
+    assert "The machine was quiet (load 0.3 before and 1.2 after, 2 cores)" in said
+    said = report.text(results([20.0]) | {surroundings.KEY: surroundings.of(0.3, 2.5, 2)})
+    assert "The machine was busy (load 0.3 before and 2.5 after" in said
+    assert "How busy the machine was is not known" in report.text(results([20.0]))
 
 
 def test_what_was_left_out_is_not_reported():
