@@ -1,4 +1,4 @@
-"""A machine whose QEMU dies in the middle of anything: what was asked for ends, and nothing is left behind."""
+"""A machine whose QEMU dies in the middle of anything: what was asked for ends, nothing is left behind."""
 
 from __future__ import annotations
 
