@@ -42,7 +42,7 @@ async def act(program: Program, machine_id: str) -> Operation:
 async def strike(victim: str, program: Program, host: Host, operation: Operation, seconds: float) -> bool:
     """Kill at an instant of what is under way; return whether it came to that.
 
-    What does not start by itself is started again. A QEMU is killed at the instant, or as soon as there is one.
+    What does not start by itself is started again. A QEMU is killed then, or as soon as there is one.
     """
     await asyncio.sleep(seconds)  # the instant
 
