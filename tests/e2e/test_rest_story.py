@@ -31,6 +31,20 @@ class TestByRestAlone:
     kernels: ClassVar[dict[str, str]] = {}
     first_machine: ClassVar[str] = ""
 
+    def test_a_hub_that_is_killed_in_the_middle_of_a_start_leaves_nothing_of_it(
+        self, installation: Installation, physicist: Person
+    ) -> None:
+        physicist.start({})
+        until(
+            lambda: [machine["phase"] for machine in physicist.machines()] == ["boot"],
+            120,
+            "the machine boots",
+        )
+        installation.kill("hub")
+        until(lambda: not physicist.machines(), 90, "what was started is removed")
+        assert not installation.domains()
+        assert not physicist.server()
+
     def test_two_people_start_at_once(
         self, installation: Installation, physicist: Person, admin: Person
     ) -> None:

@@ -201,6 +201,39 @@ async def test_a_qemu_that_is_killed_while_its_machine_starts_fails_the_start(
     assert (site.domains("alpha"), site.volumes("alpha")) == ({}, set()), "what it made is undone"
 
 
+async def test_a_qemu_that_is_killed_while_its_machine_shuts_down_is_off_as_was_wished(
+    site: Site, alpha: Host
+) -> None:
+    machine = await site.running("alpha")
+    operation = await site.engine.machines.shutdown(ALICE, machine.id)
+    await going_down(site, machine.id)
+    alpha.kill_machine(site.domain_name(machine))
+    await site.done(operation)
+    off = await site.becomes(machine.id, Status.STOPPED, Power.OFF)
+    assert off.error is None
+    assert site.domains("alpha") == {machine.id: False}
+
+
+async def test_a_qemu_that_is_killed_while_its_machine_reboots_is_started_again(
+    site: Site, alpha: Host
+) -> None:
+    machine = await site.running("alpha")
+    pid = alpha.machine_pids()[site.domain_name(machine)]
+    operation = await site.engine.machines.reboot(ALICE, machine.id)
+    await going_down(site, machine.id)
+    alpha.kill_machine(site.domain_name(machine))
+    await site.done(operation)
+    await site.becomes(machine.id, Status.RUNNING, Power.ON)
+    assert alpha.machine_pids()[site.domain_name(machine)] != pid
+
+
+async def going_down(site: Site, machine: str) -> None:
+    async def stopping() -> bool:
+        return (await site.get(machine)).status is Status.STOPPING
+
+    await until(stopping)
+
+
 async def test_what_is_done_behind_the_hubs_back_is_seen_at_once(site: Site, alpha: Host) -> None:
     machine = await site.running("alpha")
     domain, volumes = site.domain("alpha", machine), site.volumes("alpha")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 from typing import TYPE_CHECKING, Any
 
 from cernvmapi.errors import CernVMError, HostUnreachable
@@ -25,12 +26,14 @@ class Killer:
     Parameters
     ----------
     instant
-        At which the controller dies, counted from `strike` on; the first is 1.
+        At which the controller dies, counted from `strike` on; the first is 1. Without one it lives, and
+        `count` tells how many there were.
     """
 
-    def __init__(self, instant: int) -> None:
-        self._left = instant
+    def __init__(self, instant: float = math.inf) -> None:
+        self._instant = instant
         self._armed = False
+        self.count = 0
         self.dead = asyncio.Event()
         self.where = ""
 
@@ -46,8 +49,8 @@ class Killer:
 
     def _dies(self, where: str) -> bool:
         if self._armed and not self.dead.is_set():
-            self._left -= 1
-            if self._left <= 0:
+            self.count += 1
+            if self.count >= self._instant:
                 self.where = where
                 self.dead.set()
         return self.dead.is_set()

@@ -131,9 +131,16 @@ async def test_a_controller_killed_at_every_instant_is_gone_on_from(tmp_path, be
     assert {"before commit", "after commit"} <= set(seen)
 
 
-@pytest.mark.parametrize(("before", "verb"), [(pending, start), (running, delete)], ids=["start", "delete"])
-async def test_power_lost_at_an_instant_leaves_what_the_next_controller_puts_right(tmp_path, before, verb):
-    instant = 1
-    while await killed(tmp_path / str(instant), before, verb, instant, power_loss=True):
-        instant += 5
-    assert instant > 10
+POWERED = [(nothing, create, 1), (pending, start, 5), (running, shutdown, 3), (running, delete, 5)]
+"""With how many instants from one loss to the next."""
+
+
+@pytest.mark.parametrize(("before", "verb", "step"), POWERED, ids=[verb.__name__ for _, verb, _ in POWERED])
+async def test_power_lost_at_an_instant_leaves_what_the_next_controller_puts_right(
+    tmp_path, before, verb, step
+):
+    instant, seen = 1, set()
+    while where := await killed(tmp_path / str(instant), before, verb, instant, power_loss=True):
+        seen.add(where)
+        instant += step
+    assert len(seen) > 1, seen

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 from scripted import ALICE, SESSION, Guest, eventually
 from structlog.testing import capture_logs
@@ -52,6 +54,42 @@ async def test_a_lost_reply_is_tried_again(lab, verb):
     lab.hypervisor.lose_reply(verb)
     _, operation = await attempt(lab)
     assert operation.status == OperationStatus.SUCCEEDED
+
+
+ENDS = ["shutdown", "destroy", "undefine", "delete_volume"]
+
+
+@pytest.mark.parametrize("verb", ENDS)
+async def test_a_lost_reply_to_an_end_costs_nothing(lab, verb):
+    machine = await lab.started()
+    lab.hypervisor.lose_reply(verb)
+    await ended(lab, machine)
+    assert not lab.hypervisor._lost[verb], "it was called"
+
+
+@pytest.mark.parametrize("verb", ENDS)
+async def test_a_host_that_goes_away_in_an_end_is_gone_on_with_when_it_is_back(lab, verb):
+    machine = await lab.started()
+    lab.hypervisor.deadline = 10
+    lab.hypervisor.hang(verb)
+    ending = asyncio.create_task(ended(lab, machine))
+    await eventually(lambda: verb in lab.hypervisor.calls)
+    lab.hypervisor.disconnect()
+    lab.hypervisor.release(verb)
+    await eventually(lambda: not lab.engine.inventory.alive("host1"))
+    assert not ending.done()
+    lab.hypervisor.reconnect()
+    await ending
+
+
+async def ended(lab, machine):
+    """Shut a machine down and delete it; nothing of it is left but its home."""
+    for verb in (lab.engine.machines.shutdown, lab.engine.machines.delete):
+        operation = await verb(ALICE, machine.id)
+        done = await lab.engine.operations.wait(operation.id, 10)
+        assert done.status == OperationStatus.SUCCEEDED, done
+    assert not lab.host.domains
+    assert prefixes(lab) <= {"base", "home"}
 
 
 async def test_a_host_that_hangs_fails_the_start_in_time(lab):

@@ -76,6 +76,8 @@ class StandIn:
         self.undone.set()
         self.failure: CernVMError = StartFailed("The notebook server did not answer; its log has the reason.")
         self.hold_at: Phase | None = None
+        self.hold_of: dict[str, Phase] = {}
+        """As `hold_at`, for the machines of these owners."""
         self.vanish_at: Phase | None = None
         self.refuse: dict[str, CernVMError] = {}
         self.hold: dict[str, asyncio.Event] = {}
@@ -293,7 +295,7 @@ class StandIn:
             mark = PhaseMark(phase=phase, message=message, progress=percent, at=datetime.now(UTC))
             timeline = [*self.machines[machine_id].timeline, mark]
             self.change(machine_id, phase=phase, progress=percent, timeline=timeline)
-            if self.hold_at is phase:
+            if phase in (self.hold_at, self.hold_of.get(self.machines[machine_id].owner or "")):
                 self._resume.clear()
                 await self._resume.wait()
             if self.vanish_at is phase:

@@ -283,15 +283,6 @@ async def _ready(hub: Hub, user: str) -> bool:
     return bool(server and server["ready"])
 
 
-async def test_what_a_hub_that_was_killed_in_a_start_left_is_removed(hub: Hub, controller: StandIn) -> None:
-    controller.hold_at = Phase.BOOT
-    await hub.start_server("/users/alice/server")
-    await controller.until(lambda: any(one.phase is Phase.BOOT for one in controller.machines.values()))
-    await hub.stop(signal.SIGKILL)
-    await hub.start()
-    await controller.until(lambda: not controller.machines)
-
-
 @pytest.mark.parametrize("hub", [{"internal_ssl": True}], indirect=True)
 async def test_hub_and_machine_know_each_other_by_their_certificates(hub: Hub, controller: StandIn) -> None:
     await hub.start_server("/users/alice/server")
