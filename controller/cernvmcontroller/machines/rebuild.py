@@ -22,8 +22,8 @@ from cernvmapi.models import Power, Status, Target, VolumeKind
 from cernvmcontroller import naming
 from cernvmcontroller.machines import sidecar as sidecars
 from cernvmcontroller.machines.ledger import changed
-from cernvmcontroller.store import Actor, machines, volumes
-from cernvmcontroller.store.tables import AddressRow, MachineRow, VolumeRow
+from cernvmcontroller.store import Actor, addresses, machines, volumes
+from cernvmcontroller.store.tables import MachineRow, VolumeRow
 
 if TYPE_CHECKING:
     from cernvmcontroller.hypervisor.interface import DomainState, VolumeState
@@ -236,7 +236,7 @@ async def _machine(
         tx.session.add(row)
         await tx.session.flush()
         if index is not None:
-            tx.session.add(AddressRow(network_id=network.name, index=index, machine_id=machine_id))
+            await addresses.reserve(tx, network.name, index, machine_id)
         for kind, name in (
             (VolumeKind.DISK, naming.disk_volume(machine_id)),
             (VolumeKind.SEED, naming.seed_volume(machine_id)),

@@ -17,7 +17,7 @@ from cernvmcontroller.machines.agreement import Finding, Kind
 from cernvmcontroller.machines.ledger import Ledger, finish_operations, let_go
 from cernvmcontroller.machines.rebuild import rebuild
 from cernvmcontroller.store import Actor, Transaction, addresses, operations, volumes
-from cernvmcontroller.store.tables import AddressRow, MachineRow
+from cernvmcontroller.store.tables import MachineRow
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -114,7 +114,7 @@ class Repair:
         if holder not in (None, row.id):
             raise Conflict(f"The address is reserved for the machine {holder}; delete one of the two.")
         await addresses.release(tx, row.id)
-        tx.session.add(AddressRow(network_id=spec.name, index=index, machine_id=row.id))
+        await addresses.reserve(tx, spec.name, index, row.id)
 
     async def _volume(self, kind: Kind, pool: str, name: str) -> None:
         parsed = naming.parse_volume(name)

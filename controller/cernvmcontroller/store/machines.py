@@ -11,7 +11,7 @@ from sqlalchemy import func, select
 from cernvmapi.clusters import DEFAULT_CLUSTER
 from cernvmapi.errors import Malformed
 from cernvmapi.models import Machine, Status, Target
-from cernvmcontroller.store import clusters
+from cernvmcontroller.store import addresses, clusters
 from cernvmcontroller.store.lookup import attached, model, one
 from cernvmcontroller.store.paging import Order, Slice
 from cernvmcontroller.store.paging import page as page_of
@@ -166,6 +166,7 @@ async def changed(tx: Transaction, row: MachineRow, actions: Sequence[str] = ())
 async def remove(tx: Transaction, row: MachineRow) -> None:
     """Delete a machine, give its address back, detach its volumes, and tell it."""
     machine = to_model(row)
+    await addresses.release(tx, row.id)
     await tx.session.delete(row)
     await tx.session.flush()
     tx.emit("machine.deleted", f"machine/{row.id}", row.owner, machine)

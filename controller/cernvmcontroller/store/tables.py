@@ -387,6 +387,17 @@ class AddressRow(Table):
     machine_id: Mapped[str] = mapped_column(ForeignKey("machines.id", ondelete="CASCADE"), unique=True)
 
 
+class ReleasedAddressRow(Table):
+    """An address that a machine had and none has now; without a row it was never given."""
+
+    __tablename__ = "released_addresses"
+
+    network_id: Mapped[str] = mapped_column(ForeignKey("networks.id", ondelete="CASCADE"), primary_key=True)
+    index: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    turn: Mapped[int] = mapped_column(BigInteger)
+    """The lowest of a network is free for the longest time."""
+
+
 class VolumeRow(Table):
     """A volume that the hub made in a pool."""
 

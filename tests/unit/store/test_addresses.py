@@ -1,4 +1,4 @@
-"""Addresses: the lowest free one, once."""
+"""Addresses: each once, and as late as possible again."""
 
 from __future__ import annotations
 
@@ -44,20 +44,54 @@ async def test_two_programs_that_claim_at_once_never_get_the_same(store: Store, 
     assert sorted(claimed) == list(range(50))
 
 
-async def test_the_lowest_free_address_is_taken_again_first(store: Store) -> None:
+async def give_back(store: Store, id_: str) -> None:
+    async with store.write(ALICE, "machine.release", f"machine/{id_}") as tx:
+        await addresses.release(tx, id_)
+        await addresses.release(tx, id_)
+
+
+async def test_an_address_that_nobody_had_comes_first(store: Store) -> None:
+    await site(store, addresses=4)
+    await put(store, [f"m-{n}" for n in range(5)])
+    assert [await claim(store, f"m-{n}") for n in (0, 1)] == [0, 1]
+    await give_back(store, "m-0")
+    assert [await claim(store, f"m-{n}") for n in (2, 3)] == [2, 3]
+    assert await claim(store, "m-4") == 0
+
+
+async def test_then_the_one_that_is_free_for_the_longest_time(store: Store) -> None:
+    """Not the one that was given the longest time ago: its machine may have been there until a moment ago."""
     await site(store, addresses=30)
     ids = [f"m-{n}" for n in range(30)]
-    await put(store, [*ids, "m-new"])
-    held = {id_: await claim(store, id_) for id_ in ids}
-    for id_ in ["m-29", "m-0", *random.Random(1).sample(ids[1:29], 10)]:
-        async with store.write(ALICE, "machine.release", f"machine/{id_}") as tx:
-            await addresses.release(tx, id_)
-            await addresses.release(tx, id_)
-        free = set(range(30)) - {index for other, index in held.items() if other != id_}
-        assert await claim(store, "m-new") == min(free)
-        held.pop(id_)
-        async with store.write(ALICE, "machine.release", "machine/m-new") as tx:
-            await addresses.release(tx, "m-new")
+    await put(store, [*ids, *(f"m-new-{n}" for n in range(10))])
+    for number, id_ in enumerate(ids):
+        assert await claim(store, id_) == number
+    order = random.Random(1).sample(range(30), 10)
+    for number in order:
+        await give_back(store, f"m-{number}")
+    assert [await claim(store, f"m-new-{n}") for n in range(9)] == order[:9]
+    await give_back(store, "m-new-0")
+    assert await claim(store, "m-new-9") == order[9]
+    await put(store, ["m-last"])
+    assert await claim(store, "m-last") == order[0]
+
+
+async def test_an_address_that_somebody_has_of_whom_the_database_does_not_know_is_left_out(
+    store: Store,
+) -> None:
+    await site(store, addresses=4)
+    await put(store, [f"m-{n}" for n in range(4)])
+
+    async def claim_but(id_: str, avoid: set[int]) -> int:
+        async with store.write(ALICE, "machine.place", f"machine/{id_}") as tx:
+            return await addresses.claim(tx, "lan", id_, avoid=avoid)
+
+    assert [await claim_but("m-0", {0}), await claim_but("m-1", {0, 2})] == [1, 3]
+    await give_back(store, "m-0")
+    await give_back(store, "m-1")
+    assert await claim_but("m-2", {0, 1, 2}) == 3
+    with pytest.raises(NoRoom):
+        await claim_but("m-3", {0, 1, 2})
 
 
 async def test_a_machine_keeps_its_address(store: Store) -> None:
@@ -71,12 +105,12 @@ async def test_a_machine_keeps_its_address(store: Store) -> None:
 
 
 async def test_a_deleted_machine_gives_its_address_back(store: Store) -> None:
-    await site(store)
-    await put(store, ["m-0", "m-1"])
-    await claim(store, "m-0")
+    await site(store, addresses=2)
+    await put(store, ["m-0", "m-1", "m-2"])
+    assert [await claim(store, id_) for id_ in ("m-0", "m-1")] == [0, 1]
     async with store.write(ALICE, "machine.delete", "machine/m-0") as tx:
         await machines.remove(tx, await machines.get(tx.session, "m-0"))
-    assert await claim(store, "m-1") == 0
+    assert await claim(store, "m-2") == 0
 
 
 async def test_a_full_network_says_so_and_leaves_nothing(store: Store) -> None:
