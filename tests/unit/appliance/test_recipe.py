@@ -253,9 +253,11 @@ def test_the_layer_holds_what_machines_need_and_nothing_of_the_hub(iso):
     names = about["sha256s"]
     assert about["protocol"] == 1
     assert "cernvmagent/__main__.py" in names
-    assert "cernvmapi/models.py" in names
+    assert "cernvmapi/models/__init__.py" in names
     assert not any(name.startswith(("cernvmcontroller", "cernvmspawner")) for name in names)
     assert b"PROTOCOL = 1" in read(image, "/site-packages/cernvmagent/protocol.py")
+    notebook = json.loads(read(image, "/share/cernvmhub/notebooks/my-machines.ipynb"))
+    assert notebook == json.loads((ROOT / "notebooks/my-machines.ipynb").read_text())
     assert any(name.endswith(".pyc") for name in names) is (sys.version_info[:2] == layer.MACHINES_PYTHON)
     image.close()
 
@@ -270,7 +272,7 @@ def test_the_layer_says_nothing_of_where_it_was_built(iso):
 def checkout(tmp_path):
     """The project once more, without what is not versioned."""
     copy = tmp_path / "checkout"
-    for folder in ("controller", "appliance", "widgets", "extension", "spawner"):
+    for folder in ("controller", "appliance", "widgets", "extension", "spawner", "notebooks"):
         shutil.copytree(ROOT / folder, copy / folder, ignore=shutil.ignore_patterns("__pycache__"))
     for file in ("pyproject.toml", "README.md", "LICENSE"):
         shutil.copy(ROOT / file, copy / file)
@@ -293,9 +295,10 @@ def test_an_unchanged_checkout_builds_no_layer_and_needs_no_package_index(iso, c
     "source",
     [
         "appliance/cernvmagent/agent.py",
-        "controller/cernvmapi/models.py",
+        "controller/cernvmapi/models/__init__.py",
         "widgets/cernvmwidgets/mymachines.js",
         "extension/etc/cernvmextension.json",
+        "notebooks/my-machines.ipynb",
         "pyproject.toml",
         "appliance/recipe/layer.py",
     ],
