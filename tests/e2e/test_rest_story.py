@@ -29,9 +29,8 @@ TOLD = (
     "The machine boots",
     "(The machine (is up|reads|gets ready)|Your home is attached)",
     "The notebook server (starts|is looked for)",
-    "Your notebook server answers",
 )
-"""What every start tells, in this order; within a phase whoever listens may miss what lasts for an instant."""
+"""What every start tells, in this order; what lasts for an instant whoever listens may miss."""
 
 LISTED = """
 from cernvmwidgets import MyMachines
