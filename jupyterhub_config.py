@@ -93,7 +93,9 @@ c.JupyterHub.services = [
         "display": False,
     },
     {
-        # Ends servers that nobody used for twelve hours: a running kernel or terminal counts as use.
+        # Ends servers that nobody used for twelve hours, and so removes their machines; homes stay. An open
+        # page is use. So is a kernel that computes, also in silence and with no page open: the extension in
+        # the machine sees to that. A program in a terminal is not, once its page is closed.
         "name": "cernvm-culler",
         "command": [
             # Ends with the hub even if that is killed, so that never two of them run.

@@ -15,6 +15,8 @@ import subprocess
 import time
 from typing import TYPE_CHECKING
 
+from cernvmagent.server import LAYER
+
 if TYPE_CHECKING:
     from collections.abc import Callable
     from io import FileIO
@@ -22,7 +24,9 @@ if TYPE_CHECKING:
 UID = GID = 1000
 """The user ``cernvm``."""
 
-SKELETON = "/etc/skel"
+SKELETONS = ("/etc/skel", f"{LAYER}/share/cernvmhub/notebooks")
+"""What a new home begins with, its user's own from then on."""
+
 LABEL = "home"
 LONGEST = 600
 """Seconds that a tool may take: a file system check of a large disk is not quick."""
@@ -156,17 +160,10 @@ def mount(device: str, place: str) -> None:
         _run("resize2fs", device)
 
 
-def furnish(place: str, skeleton: str = SKELETON) -> None:
-    """Give a new home its owner and the system's skeleton."""
-    for folder, folders, files in os.walk(skeleton):
-        target = os.path.normpath(f"{place}/{os.path.relpath(folder, skeleton)}")
-        for name in folders:
-            os.makedirs(f"{target}/{name}", exist_ok=True)
-            os.chown(f"{target}/{name}", UID, GID)
-        for name in files:
-            with open(f"{folder}/{name}", "rb") as source, open(f"{target}/{name}", "wb") as copy:
-                copy.write(source.read())
-            os.chown(f"{target}/{name}", UID, GID)
+def furnish(place: str, skeletons: tuple[str, ...] = SKELETONS) -> None:
+    """Give a new home its owner and copies of what is in the skeletons; one that is not there is left out."""
+    for skeleton in skeletons:
+        _copy(skeleton, place)
     os.chown(place, UID, GID)
     os.chmod(place, 0o700)
 
@@ -212,6 +209,19 @@ def file_system_size(superblock: bytes) -> int:
     )
     high = struct.unpack_from("<I", superblock, 0x150)[0]
     return int((high << 32 | low) * (1024 << log_block_size))
+
+
+def _copy(skeleton: str, place: str) -> None:
+    """Copy a folder's files into a home, as its user's own."""
+    for folder, folders, files in os.walk(skeleton):
+        target = os.path.normpath(f"{place}/{os.path.relpath(folder, skeleton)}")
+        for name in folders:
+            os.makedirs(f"{target}/{name}", exist_ok=True)
+            os.chown(f"{target}/{name}", UID, GID)
+        for name in files:
+            with open(f"{folder}/{name}", "rb") as source, open(f"{target}/{name}", "wb") as copy:
+                copy.write(source.read())
+            os.chown(f"{target}/{name}", UID, GID)
 
 
 def _make(device: str) -> bool:

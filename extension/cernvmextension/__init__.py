@@ -1,4 +1,8 @@
-"""A Jupyter Server extension: the same-origin door through which a notebook's page asks the controller."""
+"""A Jupyter Server extension for a server in a machine of one's own.
+
+It is the same-origin door through which a notebook's page asks the controller, and it keeps a server whose
+kernel computes from looking idle.
+"""
 
 from cernvmextension.app import CernVMExtension
 

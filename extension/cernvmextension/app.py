@@ -1,5 +1,7 @@
 """The extension's configuration and life.
 
+It keeps a server in use whose kernel is busy (`activity`), and opens a door to the controller.
+
 The door acts with the token of the notebook server, that is with the rights of the server's *owner*. So it
 opens to the owner only: where JupyterHub says whose server this is, a visitor of a shared server is refused,
 whatever the server's own authoriser thinks of them.
@@ -8,15 +10,20 @@ whatever the server's own authoriser thinks of them.
 from __future__ import annotations
 
 import os
+from typing import TYPE_CHECKING
 
 from jupyter_server.extension.application import ExtensionApp
-from traitlets import Unicode, default
+from traitlets import Float, Unicode, default
 
 import cernvmviews
 from cernvmapi.models import API_PREFIX
 from cernvmextension import controller
+from cernvmextension.activity import BusyKernels
 from cernvmextension.controller import Controller
 from cernvmextension.handlers import ApiHandler, EventsHandler, HealthHandler, ViewHandler
+
+if TYPE_CHECKING:
+    from jupyter_server.serverapp import ServerApp
 
 
 class CernVMExtension(ExtensionApp):
@@ -39,7 +46,14 @@ class CernVMExtension(ExtensionApp):
         Empty: this server does not belong to a hub, and whoever may log in may ask.""",
     ).tag(config=True)
 
+    busy_interval = Float(
+        60.0,
+        help="""Seconds from look to look whether a kernel is busy. A server with a busy kernel counts as
+        used, also when its cell prints nothing and nobody has its page open. 0: do not look.""",
+    ).tag(config=True)
+
     _controller: Controller | None = None
+    _busy_kernels: BusyKernels | None = None
     streams = 0
     """Pages that follow the events now."""
 
@@ -86,8 +100,17 @@ class CernVMExtension(ExtensionApp):
             ],
         )
 
+    async def _start_jupyter_server_extension(self, serverapp: ServerApp) -> None:
+        """Begin to look after busy kernels: the server calls this when its event loop is there."""
+        if self.busy_interval > 0:
+            self._busy_kernels = BusyKernels(serverapp, self.busy_interval)
+            self._busy_kernels.start()
+
     async def stop_extension(self) -> None:
-        """Close the connections to the controller."""
+        """Look at no kernels any more, and close the connections to the controller."""
+        if self._busy_kernels is not None:
+            self._busy_kernels.stop()
+            self._busy_kernels = None
         if self._controller is not None:
             await self._controller.close()
             self._controller = None

@@ -38,10 +38,11 @@ def event_of(mark: PhaseMark, machine: Machine) -> dict[str, Any]:
 def news(machine: Machine, before: Machine | None) -> list[dict[str, Any]]:
     """Return the events for what is new in `machine` since it was `before`.
 
-    A new start has a new timeline; what of it was told before is recognised by its instants.
+    A phase keeps its instant while its message and its progress change (a download, or a boot after the
+    switching on): each change is news.
     """
-    told = {(mark.phase, mark.at) for mark in before.timeline} if before else set()
-    return [event_of(mark, machine) for mark in machine.timeline if (mark.phase, mark.at) not in told]
+    told = before.timeline if before else []
+    return [event_of(mark, machine) for mark in machine.timeline if mark not in told]
 
 
 def ended(machine: Machine | None, since: int) -> bool:

@@ -96,6 +96,8 @@ class Guest:
                 "-device", "virtio-rng-pci", "-device", "virtio-serial-pci",
                 "-chardev", f"socket,id=agent,path={folder / 'agent'},server=on,wait=off",
                 "-device", "virtserialport,chardev=agent,name=org.cernvmhub.agent.0",
+                "-chardev", f"socket,id=qga,path={folder / 'qga'},server=on,wait=off",
+                "-device", "virtserialport,chardev=qga,name=org.qemu.guest_agent.0",
                 "-netdev", f"user,id=net,restrict=on,hostfwd=tcp:127.0.0.1:{self.port}-{address}:8888",
                 "-device", f"virtio-net-pci,netdev=net,mac={MAC}",
                 "-monitor", f"unix:{folder / 'monitor'},server=on,wait=off",
@@ -138,6 +140,14 @@ class Guest:
         self._agent.close()
         self._agent = self._connect("agent")
         self._lines = self._agent.makefile("rb")
+
+    def ask_qemu_guest_agent(self, command: str) -> dict[str, Any]:
+        """Give a command to QEMU's guest agent and return its answer (docs/interop/qemu-ga-ref of QEMU)."""
+        with self._connect("qga") as peer, peer.makefile("rb") as lines:
+            peer.settimeout(DEADLINE)
+            peer.sendall(json.dumps({"execute": command}).encode() + b"\n")
+            answer: dict[str, Any] = json.loads(lines.readline())
+            return answer
 
     def press_power_button(self) -> None:
         with self._connect("monitor") as monitor:

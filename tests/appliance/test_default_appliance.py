@@ -59,6 +59,7 @@ print(json.dumps({
     "pip": run("cat /etc/pip.conf ~/.config/pip/pip.conf ~/.pip/pip.conf 2>/dev/null; env | grep ^PIP_"),
     "context": run("cat /etc/from-the-context; ls /run/ran-from-the-context"),
     "secret": run("stat -c '%a %U' /run/cernvmhub/ssl/key.pem; cat /run/cernvmhub/ssl/key.pem"),
+    "notebooks": run("stat -c '%a %U' my-machines.ipynb"),
     "layer": run("findmnt -no FSTYPE,OPTIONS /opt/cernvmhub/layer"),
     "home": run("findmnt -no SOURCE,FSTYPE /home/cernvm"),
     "mount points": run("ls -d /cvmfs /workspace /data"),
@@ -155,6 +156,7 @@ async def test_a_session_becomes_a_notebook_server_and_the_home_outlives_the_mac
     assert seen["secret"] == "400 cernvm\na key"
     assert seen["layer"].startswith("iso9660 ro")
     assert seen["home"] == "/dev/vdb ext4"
+    assert seen["notebooks"] == "644 cernvm", "to begin with"
     assert seen["mount points"].split() == ["/cvmfs", "/data", "/workspace"]
 
     assert seen["addresses"] == f"{STATIC}/24"
@@ -172,6 +174,8 @@ async def test_a_session_becomes_a_notebook_server_and_the_home_outlives_the_mac
     assert seen["token in processes"] == "0"
     assert seen["failed units"] == ""
 
+    assert guest.ask_qemu_guest_agent("guest-ping") == {"return": {}}
+
     # A controller that comes back finds what it left.
     guest.reconnect()
     guest.say("query")
@@ -187,8 +191,12 @@ async def test_a_session_becomes_a_notebook_server_and_the_home_outlives_the_mac
     failed = again.hear("failed", failing=True)
     assert (failed["phase"], failed["session"]) == ("server", "s-1")
     assert "JUPYTERHUB" in failed["log_tail"]
-    again.session("s-2", ["python3", "-m", "http.server", "8888"], home=HOME)
+    again.session("s-2", ["python3", "-m", "http.server", "8888", "--directory", "/"], home=HOME)
     again.hear("ready")
     async with httpx.AsyncClient(timeout=DEADLINE) as client:
-        assert (await client.get(f"http://127.0.0.1:{again.port}/thesis.txt")).text == "kept"
+        files = f"http://127.0.0.1:{again.port}"
+        assert (await client.get(f"{files}{HOME['mount']}/thesis.txt")).text == "kept"
+        its_id = (await client.get(f"{files}/etc/machine-id")).text.strip()
+    assert len(its_id) == 32
+    assert its_id != seen["machine-id"], "each machine makes its own id"
     again.press_power_button()

@@ -35,7 +35,7 @@ def installation() -> Iterator[Installation]:
         yield made
     finally:
         made.clean()
-        left = made.libvirt_objects()
+        left = made.traces()
     shutil.rmtree(folder)
     assert left == set(), "make clean must leave nothing"
 

@@ -223,16 +223,34 @@ class Installation:
         finally:
             connection.close()
 
+    def traces(self) -> set[str]:
+        """Return everything of this installation that this machine has: objects, folders, devices, logs."""
+        places = [
+            self.settings.state,
+            Path("/var/lib/libvirt") / self.settings.name,
+            Path("/sys/class/net") / self.settings.bridge,
+            *Path("/var/log/libvirt/qemu").glob(f"{self.settings.name}-m-*"),
+        ]
+        return self.libvirt_objects() | {str(place) for place in places if place.exists()}
+
     def owns(self, name: str) -> bool:
         """Say whether a libvirt object's name is of this installation."""
         return name == self.settings.name or name.startswith(f"{self.settings.name}-")
 
     def rows(self, table: str) -> int:
         """Return how many rows a table of the controller's database has."""
+        return int(self._ask(f"SELECT count(*) FROM {table}")[0])
+
+    def known_volumes(self) -> set[str]:
+        """Return the names of the volumes in the controller's database."""
+        return set(self._ask("SELECT name FROM volumes"))
+
+    def _ask(self, query: str) -> list[Any]:
+        """Return the first column of what the controller's database answers."""
         path = self.settings.state / "controller.sqlite"
         connection = sqlite3.connect(f"file:{path}?mode=ro", uri=True)
         try:
-            return int(connection.execute(f"SELECT count(*) FROM {table}").fetchone()[0])
+            return [row[0] for row in connection.execute(query)]
         finally:
             connection.close()
 

@@ -57,25 +57,36 @@ class Person:
     ) -> None:
         self.http.close()
 
-    # --- the hub ---
+    # --- the hub: the default server, or one with a name ---
 
-    def start(self, options: dict[str, Any]) -> None:
-        """Ask for the default server."""
-        answer = self.http.post(f"hub/api/users/{self.name}/server", json={"user_options": options})
+    def start(self, options: dict[str, Any], name: str = "") -> None:
+        """Ask for a server."""
+        answer = self.http.post(self._of(name), json={"user_options": options})
         assert answer.status_code in {httpx.codes.CREATED, httpx.codes.ACCEPTED}, answer.text
 
-    def server(self) -> dict[str, Any] | None:
-        """Return the hub's record of the default server; None when there is none."""
-        answer = self.http.get(f"hub/api/users/{self.name}")
+    def _of(self, name: str) -> str:
+        return f"hub/api/users/{self.name}/" + (f"servers/{name}" if name else "server")
+
+    def server(self, name: str = "") -> dict[str, Any] | None:
+        """Return the hub's record of a server that is not stopped; None when there is none."""
+        return self._servers(stopped=False).get(name)
+
+    def knows(self, name: str) -> bool:
+        """Say whether the hub has a record of a server, be it stopped."""
+        return name in self._servers(stopped=True)
+
+    def _servers(self, *, stopped: bool) -> dict[str, dict[str, Any]]:
+        answer = self.http.get(
+            f"hub/api/users/{self.name}", params={"include_stopped_servers": ""} if stopped else {}
+        )
         answer.raise_for_status()
-        found: dict[str, Any] | None = answer.json()["servers"].get("")
+        found: dict[str, dict[str, Any]] = answer.json()["servers"]
         return found
 
-    def progress(self) -> list[dict[str, Any]]:
+    def progress(self, name: str = "") -> list[dict[str, Any]]:
         """Follow the start to its end and return what the progress page would have shown."""
         events = []
-        path = f"hub/api/users/{self.name}/server/progress"
-        with self.http.stream("GET", path, timeout=STARTED) as stream:
+        with self.http.stream("GET", f"{self._of(name)}/progress", timeout=STARTED) as stream:
             for line in stream.iter_lines():
                 if line.startswith("data:"):
                     events.append(json.loads(line.removeprefix("data:")))
@@ -85,17 +96,23 @@ class Person:
         assert events[-1].get("ready"), events[-1]
         return events
 
-    def stop(self) -> None:
-        """End the default server, and return when it is gone."""
-        answer = self.http.delete(f"hub/api/users/{self.name}/server")
+    def stop(self, name: str = "") -> None:
+        """End a server, and return when it is gone."""
+        answer = self.http.delete(self._of(name))
         assert answer.status_code in {httpx.codes.NO_CONTENT, httpx.codes.ACCEPTED}, answer.text
-        until(lambda: self.server() is None, 120, f"the server of {self.name} is gone")
+        until(lambda: self.server(name) is None, 120, f"the server {name!r} of {self.name} is gone")
+
+    def remove(self, name: str) -> None:
+        """Delete a named server, with all that belongs to it."""
+        answer = self.http.request("DELETE", self._of(name), json={"remove": True})
+        assert answer.status_code in {httpx.codes.NO_CONTENT, httpx.codes.ACCEPTED}, answer.text
 
     # --- the notebook server, through the proxy ---
 
-    def notebook(self, method: str, path: str, **arguments: Any) -> httpx.Response:
-        """Ask the notebook server in the machine."""
-        answer = self.http.request(method, f"user/{self.name}/api/{path}", **arguments)
+    def notebook(self, method: str, path: str, server: str = "", **arguments: Any) -> httpx.Response:
+        """Ask a notebook server in its machine."""
+        place = f"user/{self.name}/{server}/api" if server else f"user/{self.name}/api"
+        answer = self.http.request(method, f"{place}/{path}", **arguments)
         answer.raise_for_status()
         return answer
 
@@ -107,9 +124,9 @@ class Person:
         """Return the ids of the kernels that run."""
         return [kernel["id"] for kernel in self.notebook("GET", "kernels").json()]
 
-    def execute(self, kernel: str, code: str, deadline: float = 120) -> str:
-        """Run code in a kernel and return what it printed."""
-        return kernel_connection.execute(self.url, self.token, self.name, kernel, code, deadline=deadline)
+    def execute(self, kernel: str, code: str, host: str = "") -> str:
+        """Run code in a kernel and return what it printed; `host` is the name that a browser would ask."""
+        return kernel_connection.execute(self.url, self.token, self.name, kernel, code, host=host)
 
     def save(self, path: str, text: str) -> None:
         """Save a file in the home."""
@@ -128,21 +145,22 @@ class Person:
         found: list[dict[str, Any]] = answer.json()["items"]
         return found
 
-    def machine(self) -> dict[str, Any]:
-        """Return the machine of the default server."""
-        [found] = [each for each in self.machines() if each["owner"] == self.name]
+    def machine(self, server: str = "") -> dict[str, Any]:
+        """Return the machine of a server."""
+        mine = [each for each in self.machines() if each["owner"] == self.name]
+        [found] = [each for each in mine if each["server_name"] == server]
+        return found
+
+    def homes(self) -> list[dict[str, Any]]:
+        """Return this person's homes."""
+        answer = self.http.get(f"{API}/volumes", params={"kind": "home", "owner": self.name})
+        answer.raise_for_status()
+        found: list[dict[str, Any]] = answer.json()["items"]
         return found
 
     def delete_homes(self) -> None:
         """Delete every home of this person, and return when they are gone."""
-
-        def homes() -> list[dict[str, Any]]:
-            answer = self.http.get(f"{API}/volumes", params={"kind": "home", "owner": self.name})
-            answer.raise_for_status()
-            found: list[dict[str, Any]] = answer.json()["items"]
-            return found
-
-        for home in homes():
+        for home in self.homes():
             answer = self.http.delete(f"{API}/volumes/{home['id']}")
             assert answer.is_success, answer.text
-        until(lambda: not homes(), 60, f"the homes of {self.name} are gone")
+        until(lambda: not self.homes(), 60, f"the homes of {self.name} are gone")

@@ -93,6 +93,9 @@ class TestAPhysicistsDay:
         page.get_by_role("button", name="Start").click()
         said = page.locator("#progress-message")
         expect(said).not_to_be_empty()
+        log = page.locator("#progress-log")
+        for phase in ("The machine is put together", "The machine boots", "The notebook server"):
+            expect(log).to_contain_text(phase, timeout=STARTED)
         picture(page, "progress")
         page.wait_for_url("**/user/physicist/lab**", timeout=STARTED)
 
@@ -164,5 +167,6 @@ class TestAPhysicistsDay:
         physicist.stop()
         physicist.delete_homes()
         assert installation.domains() == {}
-        assert {name.partition("-")[0] for name in installation.volumes()} <= {"base", "layer"}
+        for names in (installation.volumes(), installation.known_volumes()):
+            assert {name.partition("-")[0] for name in names} <= {"base", "layer"}, names
         assert installation.rows("machines") == 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import TYPE_CHECKING, ClassVar
 
 import pytest
@@ -23,6 +24,19 @@ print(json.dumps([socket.gethostname(), guest, str(pathlib.Path.home())]))
 
 
 TOKEN = "import os; print(os.environ['JUPYTERHUB_API_TOKEN'])"
+TOLD = (
+    "The machine goes to the host local",
+    "The machine is put together",
+    "The machine boots",
+    "(The machine (is up|reads|gets ready)|Your home is attached)",
+    "The notebook server (starts|is looked for)",
+)
+"""What every start tells, in this order; what lasts for an instant whoever listens may miss."""
+
+LISTED = """
+from cernvmwidgets import MyMachines
+print(MyMachines())
+"""
 
 
 class TestByRestAlone:
@@ -54,7 +68,9 @@ class TestByRestAlone:
             events = person.progress()
             percents = [event["progress"] for event in events if "progress" in event]
             assert percents == sorted(percents)
-            assert len({event.get("message") for event in events}) >= 4, events
+            messages = [event.get("message", "") for event in events]
+            told = [said for message in messages for said in TOLD if re.match(said, message)]
+            assert list(dict.fromkeys(told)) == list(TOLD), messages
 
     def test_each_has_a_machine_of_their_own(
         self, installation: Installation, physicist: Person, admin: Person
@@ -89,6 +105,28 @@ class TestByRestAlone:
             assert hostname == person.machine()["id"]
             assert guest in {"kvm", "qemu"}
             assert home == "/home/cernvm"
+
+    def test_the_notebook_in_the_home_lists_ones_machines(self, physicist: Person) -> None:
+        notebook = physicist.notebook("GET", "contents/my-machines.ipynb").json()["content"]
+        cells = [cell["source"] for cell in notebook["cells"] if cell["cell_type"] == "code"]
+        printed = "".join(physicist.execute(self.kernels["physicist"], cell) for cell in cells)
+        machine = physicist.machine()
+        assert f"{machine['name']}: running, {machine['vcpus']} CPUs" in printed
+        assert "Machines: 1\n" in printed, "one's own, and nobody else's"
+        assert "boot -> context: " in printed
+        shown = physicist.execute(self.kernels["physicist"], LISTED)
+        assert machine["name"] in shown
+        assert "Running" in shown
+
+    def test_the_notebook_servers_page_reaches_the_controller(self, physicist: Person, admin: Person) -> None:
+        answer = physicist.http.get("user/physicist/cernvm/api/machines")
+        assert [each["id"] for each in answer.json()["items"]] == [physicist.machine()["id"]], answer.text
+        answer = admin.http.get("user/admin/cernvm/api/machines")
+        assert {each["owner"] for each in answer.json()["items"]} == {"admin", "physicist"}, answer.text
+
+    def test_a_kernel_is_reached_where_the_hub_has_a_name_and_tls(self, physicist: Person) -> None:
+        printed = physicist.execute(self.kernels["physicist"], "print(6 * 7)", host="hub.example.org")
+        assert printed == "42\n"
 
     def test_a_file_is_saved_and_a_variable_set(self, physicist: Person) -> None:
         physicist.save("result.txt", "m(H) = 125.2 GeV\n")
@@ -171,6 +209,38 @@ class TestByRestAlone:
         assert machine["appliance"] == installation.next_appliance
         assert machine["id"] != self.first_machine
         assert physicist.read("result.txt") == "m(H) = 125.2 GeV\n"
+
+    def test_a_named_server_is_a_second_machine_with_a_home_of_its_own(
+        self, installation: Installation, physicist: Person
+    ) -> None:
+        physicist.start({}, "second")
+        physicist.progress("second")
+        assert physicist.machine("second")["id"] != physicist.machine()["id"]
+        assert len(installation.domains()) == 2
+        files = [each["name"] for each in physicist.notebook("GET", "contents", "second").json()["content"]]
+        assert "my-machines.ipynb" in files
+        assert "result.txt" not in files, "that is in the home of the other server"
+
+    def test_a_named_server_that_is_stopped_keeps_its_home(
+        self, installation: Installation, physicist: Person
+    ) -> None:
+        physicist.stop("second")
+        assert physicist.knows("second")
+        assert {home["server_name"] for home in physicist.homes()} == {"", "second"}
+        until(lambda: len(installation.domains()) == 1, 60, "the second domain is gone")
+
+    def test_of_a_named_server_that_is_deleted_nothing_is_left(
+        self, installation: Installation, physicist: Person
+    ) -> None:
+        [home] = [each["name"] for each in physicist.homes() if each["server_name"] == "second"]
+        assert home in installation.volumes()
+        assert home in installation.known_volumes()
+        physicist.remove("second")
+        until(lambda: not physicist.knows("second"), 60, "the hub has forgotten the second server")
+        until(lambda: home not in installation.volumes(), 60, "the second home is gone from the pool")
+        assert home not in installation.known_volumes()
+        assert installation.rows("machines") == installation.rows("addresses") == 1
+        assert physicist.read("result.txt") == "m(H) = 125.2 GeV\n", "the other server is not touched"
         physicist.stop()
 
     def test_after_deleting_nothing_is_left(
@@ -179,8 +249,8 @@ class TestByRestAlone:
         physicist.delete_homes()
         admin.delete_homes()
         until(lambda: not installation.domains(), 60, "the domains are gone")
-        left = {name.partition("-")[0] for name in installation.volumes()}
-        assert left <= {"base", "layer"}, installation.volumes()
+        for names in (installation.volumes(), installation.known_volumes()):
+            assert {name.partition("-")[0] for name in names} <= {"base", "layer"}, names
         assert physicist.machines() == []
         assert installation.rows("machines") == 0
         assert installation.rows("addresses") == 0

@@ -116,9 +116,13 @@ def test_a_new_home_is_furnished(tmp_path, monkeypatch):
     (tmp_path / "skel/.config/deep/rc").write_text("x")
     place = tmp_path / "home"
     place.mkdir()
-    home.furnish(str(place), str(tmp_path / "skel"))
+    (tmp_path / "notebooks").mkdir()
+    (tmp_path / "notebooks/first.ipynb").write_text("{}")
+    (tmp_path / "notebooks/first.ipynb").chmod(0o444)
+    home.furnish(str(place), tuple(str(tmp_path / name) for name in ("skel", "notebooks", "not-there")))
     assert (place / ".bashrc").read_text() == "PS1=$"
     assert (place / ".config/deep/rc").read_text() == "x"
+    assert (place / "first.ipynb").stat().st_mode & 0o200, "what was read-only in the layer is the user's own"
     assert place.stat().st_mode & 0o777 == 0o700
 
 

@@ -257,6 +257,8 @@ def test_the_layer_holds_what_machines_need_and_nothing_of_the_hub(iso):
     assert {"cernvmviews/static/widget.js", "cernvmviews/static/views.css"} <= names.keys()
     assert not any(name.startswith(("cernvmcontroller", "cernvmspawner")) for name in names)
     assert b"PROTOCOL = 1" in read(image, "/site-packages/cernvmagent/protocol.py")
+    notebook = json.loads(read(image, "/share/cernvmhub/notebooks/my-machines.ipynb"))
+    assert notebook == json.loads((ROOT / "notebooks/my-machines.ipynb").read_text())
     assert any(name.endswith(".pyc") for name in names) is (sys.version_info[:2] == layer.MACHINES_PYTHON)
     image.close()
 
@@ -271,7 +273,7 @@ def test_the_layer_says_nothing_of_where_it_was_built(iso):
 def checkout(tmp_path):
     """The project once more, without what is not versioned."""
     copy = tmp_path / "checkout"
-    for folder in ("controller", "appliance", "widgets", "extension", "spawner"):
+    for folder in ("controller", "appliance", "widgets", "extension", "spawner", "notebooks"):
         shutil.copytree(
             ROOT / folder, copy / folder, ignore=shutil.ignore_patterns("__pycache__", "node_modules")
         )
@@ -299,6 +301,7 @@ def test_an_unchanged_checkout_builds_no_layer_and_needs_no_package_index(iso, c
         "controller/cernvmapi/models/machines.py",
         "widgets/cernvmwidgets/mymachines.js",
         "extension/etc/cernvmextension.json",
+        "notebooks/my-machines.ipynb",
         "pyproject.toml",
         "appliance/recipe/layer.py",
     ],

@@ -1,0 +1,50 @@
+"""A server whose kernel computes is in use, also when nobody looks and the cell prints nothing.
+
+Jupyter Server counts a kernel's messages, requests and what is typed in a terminal. A fit that says nothing
+for twelve hours is none of these, and whoever ends idle servers would end it. Jupyter Server takes the newest
+of all its settings whose names end with ``_last_activity`` (``ServerWebApplication.last_activity``), and
+``jupyterhub-singleuser`` tells the hub: this one is kept fresh while a kernel is busy.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from jupyter_core.utils import ensure_async
+from tornado.ioloop import PeriodicCallback
+
+if TYPE_CHECKING:
+    from jupyter_server.serverapp import ServerApp
+
+SETTING = "cernvm_busy_kernel_last_activity"
+
+
+class BusyKernels:
+    """Looks at the kernels of a server every now and then.
+
+    Parameters
+    ----------
+    server
+        Whose kernels count.
+    interval
+        Seconds from look to look.
+    """
+
+    def __init__(self, server: ServerApp, interval: float) -> None:
+        self._server = server
+        self._timer = PeriodicCallback(self.look, interval * 1000)
+
+    def start(self) -> None:
+        """Begin to look."""
+        self._timer.start()
+
+    def stop(self) -> None:
+        """Look no more."""
+        self._timer.stop()
+
+    async def look(self) -> None:
+        """Count now as activity if a kernel is busy now."""
+        kernels = await ensure_async(self._server.kernel_manager.list_kernels())  # type: ignore[no-untyped-call]
+        if any(kernel["execution_state"] == "busy" for kernel in kernels):
+            self._server.web_app.settings[SETTING] = datetime.now(UTC)
