@@ -3,7 +3,9 @@
 # Variables of run, clean and distclean; a state remembers those it was made with:
 #   PORT=8000  STATE=.state  HUB_NAME=cernvmhub  SUBNET=10.80.0.0/20  IP=127.0.0.1
 #   SUBDOMAIN_HOST= (an origin such as https://hub.example.org: every server gets a host of its own below it)
-export PORT STATE HUB_NAME SUBNET IP SUBDOMAIN_HOST
+#   PUBLIC_URL= (an origin such as https://hub.example.org, where a TLS server stands in front)
+#   HUB_CONFIG=jupyterhub_config.py  CONTROLLER_CONFIG=controller_config.py
+export PORT STATE HUB_NAME SUBNET IP SUBDOMAIN_HOST PUBLIC_URL HUB_CONFIG CONTROLLER_CONFIG
 
 PYTHON ?= python3
 VENV := .venv/bin/python

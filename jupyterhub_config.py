@@ -9,9 +9,6 @@ from deployment.settings import Settings
 from cernvmapi.models import API_PREFIX
 
 settings = Settings.from_environment()
-accounts = json.loads(settings.accounts.read_text())["accounts"]
-users = {account["name"]: account["password"] for account in accounts if not account["admin"]}
-admins = {account["name"]: account["password"] for account in accounts if account["admin"]}
 
 c = get_config()
 
@@ -45,12 +42,16 @@ c.JupyterHub.last_activity_interval = 10
 
 # --- who may log in ---
 
-# Two accounts whose passwords `make run` made and printed. Replace it by your site's authenticator.
+# Two accounts whose passwords `make run` made and printed. A site replaces all lines of this part together:
+# by its authenticator, by whom that lets in, and by `admins`, who have the controller's rights too (below).
+accounts = json.loads(settings.accounts.read_text())["accounts"]
+passwords = {account["admin"]: account["password"] for account in accounts}
+admins = {account["name"] for account in accounts if account["admin"]}
 c.JupyterHub.authenticator_class = "shared-password"
-c.SharedPasswordAuthenticator.user_password = next(iter(users.values()))
-c.SharedPasswordAuthenticator.admin_password = next(iter(admins.values()))
-c.Authenticator.allowed_users = set(users)
-c.Authenticator.admin_users = set(admins)
+c.SharedPasswordAuthenticator.user_password = passwords[False]
+c.SharedPasswordAuthenticator.admin_password = passwords[True]
+c.Authenticator.allowed_users = {account["name"] for account in accounts} - admins
+c.Authenticator.admin_users = admins
 
 # --- servers are virtual machines ---
 

@@ -7,6 +7,7 @@ import secrets
 from typing import TYPE_CHECKING, TypedDict
 
 import msgspec
+from traitlets.config.loader import PyFileConfigLoader
 
 from cernvmcontroller.statedir import StateError, ensure_folder, hub_id, refuse_open, write_private
 
@@ -73,6 +74,21 @@ def ensure(settings: Settings) -> Accounts:
         accounts["url"] = settings.url
         write_private(settings.accounts, json.dumps(accounts, indent=2) + "\n")
     return accounts
+
+
+def are_used(settings: Settings, accounts: Accounts) -> bool:
+    """Say whether the hub's configuration lets these accounts in with these passwords."""
+    hub = settings.hub_config
+    try:
+        config = PyFileConfigLoader(hub.name, str(hub.parent)).load_config()
+    except Exception:  # noqa: BLE001 - a site's own program; the hub says what is wrong with it
+        return False
+    # Looked up one by one: what is not set would be made by reading it.
+    of_hub, shared = config.get("JupyterHub", {}), config.get("SharedPasswordAuthenticator", {})
+    return of_hub.get("authenticator_class") == "shared-password" and all(
+        shared.get("admin_password" if account["admin"] else "user_password") == account["password"]
+        for account in accounts["accounts"]
+    )
 
 
 def _read(path: Path) -> Accounts:

@@ -9,8 +9,9 @@ import time
 from typing import TYPE_CHECKING
 
 from cernvmcontroller.statedir import StateError, ensure_folder
-from deployment import appliances, certificates, credentials, debian, lock
+from deployment import appliances, credentials, debian, lock
 from deployment.component import COMPONENTS, taken
+from deployment.preparation import prepare
 from deployment.settings import Settings, SettingsError
 from deployment.supervision import UNIX_PATH_MAX, Supervisor, serves
 
@@ -38,15 +39,10 @@ def refuse_taken_ports(settings: Settings) -> None:
             raise CannotRun(reason)
 
 
-def prepare(settings: Settings) -> credentials.Accounts:
-    """Make what the components find at their start."""
+def refuse_long_state(settings: Settings) -> None:
+    """Raise when the supervisor's socket could not be made."""
     if len(bytes(settings.supervisor)) > UNIX_PATH_MAX:
         raise CannotRun(f"STATE={settings.state} is too long a path for a unix socket: use a shorter one.")
-    accounts = credentials.ensure(settings)
-    settings.remember()
-    certificates.ensure(settings)
-    appliances.ensure(settings)
-    return accounts
 
 
 def wait_until_ready(supervisor: Supervisor) -> None:
@@ -100,14 +96,15 @@ def announce(settings: Settings, accounts: credentials.Accounts) -> None:
         + ("  (administrator)" if account["admin"] else "")
         for account in accounts["accounts"]
     ]
+    lines += ["", f"Accounts: {settings.accounts}"]
+    if not credentials.are_used(settings, accounts):
+        lines = [f"Who may log in is said in {settings.hub_config}.", ""]
     say(
         "\n".join(
             [
                 "",
                 f"CernVM Hub is at {settings.url}",
                 *lines,
-                "",
-                f"Accounts: {settings.accounts}",
                 f"Logs:     {settings.log}",
                 "Ctrl-C ends hub, controller and proxy; machines keep running for the next make run.",
             ]
@@ -162,6 +159,7 @@ def run(settings: Settings) -> None:
         refuse_taken_ports(settings)
         supervisor = Supervisor(settings)
         try:
+            refuse_long_state(settings)
             accounts = prepare(settings)
             say("Starting proxy, controller and hub.")
             supervisor.start()

@@ -34,7 +34,7 @@ LARGEST, SMALLEST = 16, 27
 """Prefix lengths of a SUBNET."""
 
 ORIGIN = re.compile(r"https?://[a-z0-9-]+(\.[a-z0-9-]+)*(:[0-9]{1,5})?")
-"""What a SUBDOMAIN_HOST is: an origin as a browser writes it."""
+"""What SUBDOMAIN_HOST and PUBLIC_URL are: an origin as a browser writes it."""
 
 
 class SettingsError(ValueError):
@@ -64,6 +64,9 @@ class Settings:
     subdomain_host
         JupyterHub's option of this name: the origin under which browsers find the hub, where each server and
         the controller have a host of their own below it. Empty: one origin for all.
+    public_url
+        The origin under which browsers find the hub where a TLS server stands in front. Empty: the proxy's,
+        or that of `subdomain_host`.
     """
 
     state: Path
@@ -75,6 +78,7 @@ class Settings:
     hub_config: Path
     controller_config: Path
     subdomain_host: str = ""
+    public_url: str = ""
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str] = os.environ) -> Settings:
@@ -117,11 +121,13 @@ class Settings:
             raise SettingsError(f"SUBNET={subnet}: use a network like 10.80.0.0/20 ({error}).") from error
         if not network.is_private or not LARGEST <= network.prefixlen <= SMALLEST:
             raise SettingsError(f"SUBNET={subnet}: use a private network between /{LARGEST} and /{SMALLEST}.")
-        subdomain_host = value("SUBDOMAIN_HOST", "").rstrip("/")
-        if subdomain_host and not ORIGIN.fullmatch(subdomain_host):
+        subdomain_host, public_url = (
+            _origin(name, value(name, "")) for name in ("SUBDOMAIN_HOST", "PUBLIC_URL")
+        )
+        if subdomain_host and public_url not in {"", subdomain_host}:
             raise SettingsError(
-                f"SUBDOMAIN_HOST={subdomain_host}: use what a browser has before the first slash of the "
-                "hub's pages, in lower case, for example https://hub.example.org."
+                f"PUBLIC_URL={public_url}: with SUBDOMAIN_HOST={subdomain_host} the hub is there. Leave "
+                "PUBLIC_URL out."
             )
         cache = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache") / "cernvmhub"
         return cls(
@@ -134,6 +140,7 @@ class Settings:
             hub_config=ROOT / value("HUB_CONFIG", CONFIGS["HUB_CONFIG"]),
             controller_config=ROOT / value("CONTROLLER_CONFIG", CONFIGS["CONTROLLER_CONFIG"]),
             subdomain_host=subdomain_host,
+            public_url=public_url,
         )
 
     def remember(self) -> None:
@@ -159,6 +166,7 @@ class Settings:
             "HUB_CONFIG": str(self.hub_config),
             "CONTROLLER_CONFIG": str(self.controller_config),
             "SUBDOMAIN_HOST": self.subdomain_host,
+            "PUBLIC_URL": self.public_url,
         }
 
     # --- addresses ---
@@ -166,7 +174,8 @@ class Settings:
     @property
     def url(self) -> str:
         """Where a browser finds the hub."""
-        return f"{self.subdomain_host}/" if self.subdomain_host else self.proxy_url
+        origin = self.subdomain_host or self.public_url
+        return f"{origin}/" if origin else self.proxy_url
 
     @property
     def service_host(self) -> str:
@@ -247,6 +256,16 @@ class Settings:
     def secret(self, name: str) -> Path:
         """Return the file of a secret (`deployment.credentials.SECRETS`)."""
         return self.state / name
+
+
+def _origin(name: str, given: str) -> str:
+    origin = given.rstrip("/")
+    if origin and not ORIGIN.fullmatch(origin):
+        raise SettingsError(
+            f"{name}={origin}: use what a browser has before the first slash of the hub's pages, in lower "
+            "case, for example https://hub.example.org."
+        )
+    return origin
 
 
 def _remembered(state: Path) -> dict[str, str]:

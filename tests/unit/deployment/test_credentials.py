@@ -11,7 +11,7 @@ import sys
 from typing import TYPE_CHECKING
 
 import pytest
-from deployment import certificates, component, credentials
+from deployment import certificates, component, credentials, run
 from deployment.settings import ROOT, Settings, SettingsError
 
 from cernvmcontroller.statedir import StateError
@@ -115,6 +115,29 @@ def test_certificates_that_cannot_be_made_are_said_with_the_reason(
     broken.write_text("raise RuntimeError('this site is not ready')\n")
     with pytest.raises(SettingsError, match=r"cannot make its certificates(.|\n)*this site is not ready"):
         certificates.ensure(dataclasses.replace(settings, hub_config=broken))
+
+
+def test_passwords_are_printed_where_they_let_somebody_in(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    for name, value in settings.environment().items():
+        monkeypatch.setenv(name, value)
+    accounts = credentials.ensure(settings)
+    run.announce(settings, accounts)
+    said = capsys.readouterr().out
+    assert all(account["password"] in said for account in accounts["accounts"])
+    own = tmp_path / "own_config.py"
+    load = f"load_subconfig({str(settings.hub_config)!r})\n"
+    for text in (
+        f"{load}c.JupyterHub.authenticator_class = 'pam'\n",
+        f"{load}c.SharedPasswordAuthenticator.user_password = 'another-password'\n",
+        "raise RuntimeError('the hub says what is wrong')\n",
+    ):
+        own.write_text(text)
+        run.announce(dataclasses.replace(settings, hub_config=own), accounts)
+        said = capsys.readouterr().out
+        assert f"Who may log in is said in {own}." in said
+        assert not [account for account in accounts["accounts"] if account["password"] in said], text
 
 
 @pytest.mark.parametrize("name", ["accounts.json", *credentials.SECRETS])

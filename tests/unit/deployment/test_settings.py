@@ -50,6 +50,7 @@ def test_the_deployment_needs_five_ports_in_a_row(tmp_path: Path) -> None:
         ("SUBDOMAIN_HOST", "hub.example.org"),
         ("SUBDOMAIN_HOST", "https://hub.example.org/hub"),
         ("SUBDOMAIN_HOST", "https://Hub.example.org"),
+        ("PUBLIC_URL", "hub.example.org"),
     ],
 )
 def test_a_variable_that_cannot_be_used_is_named(tmp_path: Path, name: str, value: str) -> None:
@@ -86,3 +87,19 @@ def test_with_a_domain_the_hub_and_the_controller_have_hosts_of_their_own(tmp_pa
     assert (
         Settings.from_environment({"STATE": str(tmp_path)}).subdomain_host == "https://hub.example.org:8443"
     )
+
+
+def test_behind_a_tls_server_the_hub_is_where_browsers_find_it(tmp_path: Path) -> None:
+    given = {"STATE": str(tmp_path), "PORT": "9000", "PUBLIC_URL": "https://hub.example.org/"}
+    settings = Settings.from_environment(given)
+    assert (settings.url, settings.proxy_url) == ("https://hub.example.org/", "http://127.0.0.1:9000/")
+    assert settings.service_host == ""
+    settings.remember()
+    assert Settings.from_environment({"STATE": str(tmp_path)}) == settings
+
+
+def test_a_hub_is_at_one_place_for_browsers(tmp_path: Path) -> None:
+    given = {"STATE": str(tmp_path), "PUBLIC_URL": "https://hub.example.org"}
+    with pytest.raises(SettingsError, match=r"^PUBLIC_URL=.*Leave PUBLIC_URL out"):
+        Settings.from_environment({**given, "SUBDOMAIN_HOST": "https://other.example.org"})
+    Settings.from_environment({**given, "SUBDOMAIN_HOST": "https://hub.example.org"})
