@@ -256,9 +256,7 @@ class Installation:
 
     def places(self) -> dict[str, bytes]:
         """Return all that it wrote, and what the system's list of processes says of all of them."""
-        files = [self.output]
-        for folder in (self.settings.state, self.settings.log):
-            files += [file for file in folder.rglob("*") if file.is_file()]
+        files = [self.output, *(file for file in self.settings.state.rglob("*") if file.is_file())]
         for process in Path("/proc").glob("[0-9]*"):
             files += [process / "cmdline", process / "environ"]
         found = {}

@@ -178,17 +178,18 @@ class TestByRestAlone:
         assert physicist.execute(self.kernels["physicist"], "print(mass)").strip() == "125.2"
         assert physicist.machine()["id"] == self.first_machine
 
-    def test_the_token_of_a_server_is_written_nowhere(
+    def test_the_tokens_of_a_server_and_its_user_are_written_nowhere(
         self, installation: Installation, physicist: Person
     ) -> None:
-        secret = physicist.execute(self.kernels["physicist"], TOKEN).strip().encode()
-        assert len(secret) >= 32
+        secrets = [physicist.execute(self.kernels["physicist"], TOKEN).strip(), physicist.token]
+        assert all(len(secret) >= 32 for secret in secrets)
         places = installation.places()
         for name in ("hub.log", "controller.log", "proxy.log", "jupyterhub.sqlite", "controller.sqlite"):
             assert any(place.endswith(f"/{name}") for place in places), name
         for component in ("hub", "controller", "proxy"):
             assert f"/proc/{installation.pid(component)}/cmdline" in places
-        assert [place for place, content in places.items() if secret in content] == []
+        for secret in secrets:
+            assert [place for place, content in places.items() if secret.encode() in content] == []
 
     def test_a_stopped_server_leaves_only_its_home(
         self, installation: Installation, physicist: Person, admin: Person

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -153,7 +154,7 @@ class Transfer:
             if response.status_code != _PARTIAL:
                 self._start_over()
             total = self._total(response)
-            with await asyncio.to_thread(self._begin, Validators.of(response), total) as file:
+            async with self._opened(Validators.of(response), total) as file:
                 await tell(self._done, total)
                 async for block in _blocks(response):
                     await _to_its_end(self._take, file, block)
@@ -165,6 +166,17 @@ class Transfer:
         if total is not None and total > self._limit:
             raise self._too_much()
         return total
+
+    @asynccontextmanager
+    async def _opened(self, version: Validators, total: int | None) -> AsyncIterator[BinaryIO]:
+        """Yield the file that blocks go into; closed also where the download is cancelled while it opens."""
+        opening = asyncio.create_task(asyncio.to_thread(self._begin, version, total))
+        try:
+            yield await asyncio.shield(opening)
+        finally:
+            await asyncio.wait({opening})
+            if opening.exception() is None:
+                opening.result().close()
 
     def _begin(self, version: Validators, total: int | None) -> BinaryIO:
         self._known = _Known(self._url, version.etag, version.last_modified, total)

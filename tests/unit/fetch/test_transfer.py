@@ -4,6 +4,7 @@ import asyncio
 import hashlib
 import random
 import ssl
+import threading
 
 import pytest
 from tests.unit.fetch.server import Server
@@ -78,6 +79,27 @@ async def test_a_transfer_goes_on_after_a_restart(server, get):
     first, _ = told[0]
     assert 2 * MIB <= first < len(BODY)
     assert parts(server) == ["all", f"bytes={first}-"]
+
+
+async def test_a_transfer_that_is_cancelled_while_its_file_opens_closes_it(server, get, monkeypatch):
+    begin, opens, go_on, opened = Transfer._begin, threading.Event(), threading.Event(), []
+
+    def slow(self, *what):
+        opens.set()
+        assert go_on.wait(10)
+        opened.append(begin(self, *what))
+        return opened[0]
+
+    monkeypatch.setattr(Transfer, "_begin", slow)
+    server.file("/image", BODY)
+    task = asyncio.create_task(get())
+    await asyncio.to_thread(opens.wait, 10)
+    task.cancel()
+    asyncio.get_running_loop().call_soon(go_on.set)
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    (file,) = opened
+    assert file.closed
 
 
 async def test_a_file_that_changed_meanwhile_comes_from_its_begin(server, get, tmp_path):
