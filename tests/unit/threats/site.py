@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import ssl
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -25,7 +27,6 @@ from cernvmcontroller.web.tls import ensure_certificate, mutual_context
 from cernvmspawner.watcher import close_all
 
 if TYPE_CHECKING:
-    import ssl
     from collections.abc import AsyncIterator
     from pathlib import Path
 
@@ -112,12 +113,29 @@ async def open_site(
         try:
             await hub.start()
             site.listeners = _listen(site)
+            if with_proxy:
+                await _has_routes(site)
             yield site
         finally:
             if site.listeners:
                 await site.listeners.close()
             await hub.close()
             await close_all()
+
+
+async def _has_routes(site: Site) -> None:
+    """Wait for what the hub tells its proxy after it began to answer: where hub and controller are."""
+    tls: ssl.SSLContext | bool = False
+    if site.hub.internal_ssl:
+        own = site.pair("hub-internal")
+        tls = ssl.create_default_context(cafile=str(own.trust))
+        tls.load_cert_chain(own.certificate, own.key)
+    url = f"{'https' if site.hub.internal_ssl else 'http'}://127.0.0.1:{site.api_port}/api/routes"
+    async with asyncio.timeout(60), httpx.AsyncClient(verify=tls, trust_env=False) as http:
+        routes: dict[str, Any] = {}
+        while len(routes) < 2:
+            await asyncio.sleep(0.05)
+            routes = (await http.get(url, headers={"Authorization": f"token {proxy.TOKEN}"})).json()
 
 
 def _configure(site: Site, *, with_proxy: bool) -> None:
