@@ -126,8 +126,8 @@ def _wheel_contents(project: Path, scratch: Path) -> Path:
             shutil.copytree(path, site / path.name)
             _without_build_traces(site / path.name)
         elif path.suffix == ".data":
-            # Jupyter's own files (labextensions, server configuration), where JUPYTER_PATH of a machine leads,
-            # and the notebooks for new homes.
+            # Jupyter's own files (labextensions, server configuration), where JUPYTER_PATH of a machine
+            # leads, and the notebooks for new homes.
             for data in path.glob("data/*"):
                 shutil.copytree(data, share.parent / data.name, dirs_exist_ok=True)
     return site
