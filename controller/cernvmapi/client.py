@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 import httpx
 import msgspec
 
-from cernvmapi import consolestream, hostverbs, requestid, usageverbs, verbs, wire
+from cernvmapi import hostverbs, requestid, usageverbs, verbs, wire
 from cernvmapi.consoles import ConsoleKind
 from cernvmapi.errors import ControllerUnreachable
 from cernvmapi.models import Event, Health
@@ -293,6 +293,9 @@ class Client:
         after
             `Console.position` of an earlier one, to read on there; else all that is kept comes first.
         """
+        # Here, not above: websockets is for consoles alone, and an appliance below the layer may not have it.
+        from cernvmapi import consolestream  # noqa: PLC0415
+
         ticket = self.machines.open_console(machine_id, kind, view_only=view_only, after=after)
         with consolestream.opened(self._settings, ticket) as console:
             yield console
@@ -422,6 +425,8 @@ class AsyncClient:
         after: ConsolePosition | None = None,
     ) -> AsyncIterator[AsyncConsoleStream]:
         """Open a console of a machine while the block runs, as `Client.console` does."""
+        from cernvmapi import consolestream  # noqa: PLC0415
+
         ticket = await self.machines.open_console(machine_id, kind, view_only=view_only, after=after)
         async with consolestream.opened_async(self._settings, ticket) as console:
             yield console

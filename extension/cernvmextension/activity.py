@@ -9,7 +9,8 @@ of all its settings whose names end with ``_last_activity`` (``ServerWebApplicat
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+from weakref import WeakSet
 
 from jupyter_core.utils import ensure_async
 from tornado.ioloop import PeriodicCallback
@@ -33,6 +34,7 @@ class BusyKernels:
 
     def __init__(self, server: ServerApp, interval: float) -> None:
         self._server = server
+        self._known: WeakSet[Any] = WeakSet()
         self._timer = PeriodicCallback(self.look, interval * 1000)
 
     def start(self) -> None:
@@ -46,5 +48,13 @@ class BusyKernels:
     async def look(self) -> None:
         """Count now as activity if a kernel is busy now."""
         kernels = await ensure_async(self._server.kernel_manager.list_kernels())  # type: ignore[no-untyped-call]
+        for each in kernels:
+            self._meet(self._server.kernel_manager.get_kernel(each["id"]))
         if any(kernel["execution_state"] == "busy" for kernel in kernels):
             self._server.web_app.settings[SETTING] = datetime.now(UTC)
+
+    def _meet(self, kernel: Any) -> None:
+        """See to it that a kernel that dies is not busy: the first message of its successor can be missed."""
+        if kernel not in self._known:
+            self._known.add(kernel)
+            kernel.add_restart_callback(lambda: setattr(kernel, "execution_state", "starting"), "restart")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import subprocess
 import sys
 from pathlib import Path
 
@@ -71,3 +72,9 @@ def test_only_the_controller_needs_libvirt(package: str) -> None:
 @pytest.mark.parametrize("package", ["cernvmapi", "cernvmwidgets"])
 def test_a_notebook_that_drives_the_cluster_needs_no_hub(package: str) -> None:
     assert "jupyterhub" not in imported(package)
+
+
+def test_the_client_works_in_an_appliance_that_has_no_websockets():
+    """The layer is newer than the appliance below it: only a console may need what that does not have."""
+    code = "import sys; sys.modules['websockets'] = None; import cernvmwidgets, cernvmextension.app"
+    subprocess.run([sys.executable, "-c", code], check=True)

@@ -90,8 +90,11 @@ def test_a_kernel_that_was_busy_when_it_died_does_not_keep_its_server_for_ever(
     async def story():
         async with kernel_of(server, jp_fetch) as (kernel, client):
             client.execute(COMPUTE.format(enough=str(tmp_path / "never")))
-            await until(lambda: kernel.execution_state == "busy", "the cell runs")
+            await until(lambda: SETTING in server.web_app.settings, "the busy kernel is seen")
+            dead = kernel.provisioner.pid
             await kernel.signal_kernel(9)
-            await until(lambda: kernel.execution_state != "busy", "its successor is not busy")
+            await until(lambda: kernel.provisioner.pid not in {None, dead}, "it has a successor")
+            await until(kernel.ready.done, "the successor is started")
+            assert kernel.execution_state != "busy"
 
     jp_asyncio_loop.run_until_complete(story())
