@@ -15,6 +15,7 @@ from cernvmcontroller.hypervisor import errors, eventloop
 from cernvmcontroller.hypervisor.breaker import BackOff, Breaker
 from cernvmcontroller.hypervisor.domainevents import DomainEvents
 from cernvmcontroller.hypervisor.interface import Callback, ConnectionEvent, HypervisorEvent
+from cernvmcontroller.hypervisor.lent import Lent
 from cernvmcontroller.hypervisor.refusal import explain, shown
 from cernvmcontroller.hypervisor.workers import Workers, in_own_thread
 
@@ -68,7 +69,7 @@ class Connection:
         self._back_off = back_off or BackOff()
         self._subscribers: list[Callback] = []
         self._dependants: list[Callable[[], None]] = []
-        self._libvirt: Any = None
+        self._lent: Lent | None = None
         self._events: DomainEvents | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._keeper: asyncio.Task[None] | None = None
@@ -80,7 +81,7 @@ class Connection:
     @property
     def alive(self) -> bool:
         """Whether the hypervisor answers, as far as is known."""
-        return self._libvirt is not None
+        return self._lent is not None
 
     @property
     def stuck(self) -> int:
@@ -109,10 +110,11 @@ class Connection:
         if keeper is not None:
             keeper.cancel()
             await asyncio.gather(keeper, return_exceptions=True)
-        connection = self._forget("closed")
-        if connection is not None:
-            with contextlib.suppress(TimeoutError, libvirt.libvirtError):
-                await in_own_thread(connection.close, "hypervisor close", self.connect_deadline)
+        lent = self._forget("closed")
+        if lent is not None:
+            lent.give_up()
+            with contextlib.suppress(TimeoutError):
+                await in_own_thread(lent.closed.wait, "hypervisor close", self.connect_deadline)
         self._stop_workers()
         self._make_workers()
 
@@ -158,27 +160,27 @@ class Connection:
         HypervisorFailed, NotFound
             What libvirt said.
         """
-        connection = self.connected()
+        lent = self.connected()
         seconds = self.deadline if deadline is None else deadline
         try:
             workers = self._slow if slow else self._quick
-            result = await workers.run(lambda: function(connection), seconds)
+            result = await workers.run(lambda: lent.call(function), seconds)
         except TimeoutError:
             if self._breaker.missed():
-                self._lose(connection, f"no answer {self._breaker.threshold} times in a row")
+                self._lose(lent, f"no answer {self._breaker.threshold} times in a row")
             raise HostUnreachable(f"{self.name} did not answer within {seconds:g} s.") from None
         except libvirt.libvirtError as error:
-            raise self._translated(connection, error) from error
+            raise self._translated(lent, error) from error
         self._breaker.answered()
         return result
 
     async def call_long(self, function: Callable[[Any], T], name: str) -> T:
         """Call `function` like `call`, in a thread of its own and without a deadline."""
-        connection = self.connected()
+        lent = self.connected()
         try:
-            return await in_own_thread(lambda: function(connection), name)
+            return await in_own_thread(lambda: lent.call(function), name)
         except libvirt.libvirtError as error:
-            raise self._translated(connection, error) from error
+            raise self._translated(lent, error) from error
 
     def _make_workers(self) -> None:
         self._quick, self._slow = Workers(self.name, self._threads), Workers(self.name, self._threads)
@@ -187,15 +189,15 @@ class Connection:
         self._quick.stop()
         self._slow.stop()
 
-    def connected(self) -> Any:
+    def connected(self) -> Lent:
         """Return libvirt's connection or raise `HostUnreachable`."""
-        if self._libvirt is None:
+        if self._lent is None:
             raise HostUnreachable(f"{self.name} does not answer: {self.reason.rstrip('.')}.")
-        return self._libvirt
+        return self._lent
 
-    def _translated(self, connection: Any, error: libvirt.libvirtError) -> Exception:
+    def _translated(self, lent: Lent, error: libvirt.libvirtError) -> Exception:
         if errors.is_connection_lost(error):
-            self._lose(connection, str(error))
+            self._lose(lent, str(error))
         else:
             self._breaker.answered()
         return errors.translate(error)
@@ -253,16 +255,18 @@ class Connection:
         self._breaker.answered()
         assert self._loop is not None
         self._events = DomainEvents(self._hear)
-        events = self._events
+        events, lent = self._events, Lent(connection)
         try:
             await in_own_thread(
-                lambda: self._watch(connection, events), "hypervisor watch", self.connect_deadline
+                lambda: lent.call(lambda libvirts: self._watch(libvirts, events)),
+                "hypervisor watch",
+                self.connect_deadline,
             )
         except (TimeoutError, libvirt.libvirtError) as error:
             events.mute()
-            _close_later(connection)
+            lent.give_up()
             raise HostUnreachable(f"{self.name} answered and then did not: {error}") from error
-        self._libvirt, self.reason = connection, ""
+        self._lent, self.reason = lent, ""
 
     def _watch(self, connection: Any, events: DomainEvents) -> None:
         connection.registerCloseCallback(self._closed, None)
@@ -275,7 +279,7 @@ class Connection:
             libvirt.VIR_CONNECT_CLOSE_REASON_KEEPALIVE: "the daemon no longer answers",
             libvirt.VIR_CONNECT_CLOSE_REASON_CLIENT: "closed",
         }.get(reason, "the connection broke")
-        self._in_loop(self._lose, connection, words)
+        self._in_loop(self._lose_libvirts, connection, words)
 
     def _hear(self, event: DomainEvent) -> None:
         self._in_loop(self._emit, event)
@@ -285,26 +289,30 @@ class Connection:
             assert self._loop is not None
             self._loop.call_soon_threadsafe(function, *args)
 
-    def _lose(self, connection: Any, reason: str) -> None:
-        if self._libvirt is None or connection is not self._libvirt:
+    def _lose_libvirts(self, connection: Any, reason: str) -> None:
+        if self._lent is not None and connection is self._lent.connection:
+            self._lose(self._lent, reason)
+
+    def _lose(self, lent: Lent, reason: str) -> None:
+        if lent is not self._lent:
             return
         log.warning("lost the connection to %s: %s", self.name, reason)
         self._forget(reason)
-        _close_later(connection)
+        lent.give_up()
         self._stop_workers()
         self._make_workers()
         self._emit(ConnectionEvent(alive=False, reason=reason))
         self._lost.set()
 
-    def _forget(self, reason: str) -> Any:
-        connection, self._libvirt = self._libvirt, None
+    def _forget(self, reason: str) -> Lent | None:
+        lent, self._lent = self._lent, None
         self.reason = reason
         if self._events is not None:
             self._events.mute()
         dependants, self._dependants = self._dependants, []
         for callback in dependants:
             callback()
-        return connection
+        return lent
 
     def _emit(self, event: HypervisorEvent) -> None:
         for callback in list(self._subscribers):
@@ -359,16 +367,7 @@ class _Attempt:
         with self._pending.lock:
             given_up = self._given_up
         if given_up:
-            _close(connection)
+            with contextlib.suppress(libvirt.libvirtError):
+                connection.close()
             self._came_late()
         return connection
-
-
-def _close_later(connection: Any) -> None:
-    """Close where nobody waits: on a silent peer that may block."""
-    threading.Thread(target=_close, args=(connection,), name="hypervisor close", daemon=True).start()
-
-
-def _close(connection: Any) -> None:
-    with contextlib.suppress(libvirt.libvirtError):
-        connection.close()

@@ -1,0 +1,72 @@
+"""A connection that is given up is closed when the last call on it has returned."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+
+from cernvmapi.errors import HostUnreachable
+from cernvmcontroller.hypervisor.lent import Lent
+
+DEADLINE = 10
+
+
+class Libvirts:
+    """What libvirt would give, as far as it matters here."""
+
+    def __init__(self) -> None:
+        self.closed = 0
+
+    def close(self) -> None:
+        self.closed += 1
+
+
+@pytest.fixture
+def lent() -> Lent:
+    return Lent(Libvirts())
+
+
+def test_a_call_has_the_connection_and_its_result_comes_back(lent: Lent) -> None:
+    assert lent.call(lambda libvirts: libvirts) is lent.connection
+    assert not lent.closed.is_set()
+
+
+def test_what_nobody_uses_is_closed_at_once(lent: Lent) -> None:
+    lent.give_up()
+    lent.give_up()
+    assert lent.closed.wait(DEADLINE)
+    assert lent.connection.closed == 1
+
+
+def test_under_a_call_that_waits_nothing_is_closed(lent: Lent) -> None:
+    begun, answers = threading.Event(), threading.Event()
+
+    def hang(libvirts: Libvirts) -> None:
+        begun.set()
+        assert answers.wait(DEADLINE)
+        assert not libvirts.closed
+
+    calls = [threading.Thread(target=lent.call, args=(hang,)) for _ in range(2)]
+    for call in calls:
+        call.start()
+    assert begun.wait(DEADLINE)
+    lent.give_up()
+    with pytest.raises(HostUnreachable):
+        lent.call(lambda _libvirts: None)
+    assert lent.connection.closed == 0
+    answers.set()
+    assert lent.closed.wait(DEADLINE)
+    assert lent.connection.closed == 1
+    for call in calls:
+        call.join()
+
+
+def test_a_call_that_fails_is_over_too(lent: Lent) -> None:
+    def fail(_libvirts: Libvirts) -> None:
+        lent.give_up()
+        raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        lent.call(fail)
+    assert lent.closed.wait(DEADLINE)
