@@ -161,11 +161,15 @@ def mount(device: str, place: str) -> None:
 
 
 def furnish(place: str, skeletons: tuple[str, ...] = SKELETONS) -> None:
-    """Give a new home its owner and copies of what is in the skeletons; one that is not there is left out."""
+    """Give a new home its owner and copies of what is in the skeletons; one that is not there is left out.
+
+    All of it is on the disk when this returns: once the stamp is off, nobody looks whether it is there.
+    """
     for skeleton in skeletons:
         _copy(skeleton, place)
     os.chown(place, UID, GID)
     os.chmod(place, 0o700)
+    os.sync()
 
 
 def unmount(place: str) -> None:

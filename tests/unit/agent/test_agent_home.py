@@ -126,6 +126,19 @@ def test_a_new_home_is_furnished(tmp_path, monkeypatch):
     assert place.stat().st_mode & 0o777 == 0o700
 
 
+def test_a_new_home_is_on_the_disk_before_its_stamp_goes(tmp_path, monkeypatch):
+    monkeypatch.setattr(home, "UID", os.getuid())
+    monkeypatch.setattr(home, "GID", os.getgid())
+    (tmp_path / "skel").mkdir()
+    (tmp_path / "skel/first.ipynb").write_text("{}")
+    place = tmp_path / "home"
+    place.mkdir()
+    there = []
+    monkeypatch.setattr(os, "sync", lambda: there.extend(path.name for path in place.iterdir()))
+    home.furnish(str(place), (str(tmp_path / "skel"),))
+    assert there == ["first.ipynb"], "a machine that is switched off now does not lose it"
+
+
 def test_what_is_mounted_is_known(tmp_path):
     mounts = tmp_path / "mounts"
     mounts.write_text("/dev/vda2 / ext4 rw 0 0\n/dev/vdc /home/cernvm ext4 rw 0 0\n")
