@@ -122,9 +122,9 @@ class TestByRestAlone:
         assert "Running" in shown
 
     def test_the_notebook_servers_page_reaches_the_controller(self, physicist: Person, admin: Person) -> None:
-        answer = physicist.http.get("user/physicist/cernvm/api/machines")
+        answer = physicist.http.get("user/physicist/cernvm/api/v1/machines")
         assert [each["id"] for each in answer.json()["items"]] == [physicist.machine()["id"]], answer.text
-        answer = admin.http.get("user/admin/cernvm/api/machines")
+        answer = admin.http.get("user/admin/cernvm/api/v1/machines")
         assert {each["owner"] for each in answer.json()["items"]} == {"admin", "physicist"}, answer.text
 
     def test_a_kernel_is_reached_where_the_hub_has_a_name_and_tls(self, physicist: Person) -> None:

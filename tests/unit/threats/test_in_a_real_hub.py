@@ -142,11 +142,11 @@ async def test_a_visitor_of_a_shared_server_does_not_get_its_owners_machines(sit
     before = len(site.machines.requests)
     async with site.client(server, visitors) as http:
         assert (await http.get("/api/status")).status_code == 200, "the visitor is let in"
-        assert (await http.get("/cernvm/api/machines")).status_code == 403
+        assert (await http.get("/cernvm/api/v1/machines")).status_code == 403
         assert (await http.get("/cernvm/health")).status_code == 403
     assert ("GET", "/health") not in site.machines.requests[before:]
     async with site.client(server, owners) as http:
-        assert (await http.get("/cernvm/api/machines")).status_code != 403
+        assert (await http.get("/cernvm/api/v1/machines")).status_code != 403
     async with site.controller(visitors) as http:
         assert {one["owner"] for one in (await http.get("/machines")).json()["items"]} == {"bob"}
         assert (await http.post("/machines/m-alice/poweroff")).status_code == 404
