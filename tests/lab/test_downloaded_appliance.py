@@ -85,7 +85,7 @@ async def test_what_a_feed_offers_becomes_a_machine(program, offered):
         assert appliance.virtual_size_mib == said["virtual_size_mib"]
 
         machine, _ = await engine.machines.create(CAROL, MachineCreate(appliance="apple-1-0"), "carol")
-        start = await engine.machines.start(CAROL, machine.id)
+        start = await engine.machines.start(CAROL, machine.id, None)
         started = await engine.operations.wait(start.id, 120)
         assert (started.status, started.error) == (OperationStatus.SUCCEEDED, None)
         async with asyncio.timeout(90):
