@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -10,6 +11,7 @@ from tests.lab.hosts import Host, hosts
 from tests.lab.program import Program
 from tests.lab.site import agrees, domains, options, until, volumes
 
+from cernvmapi.errors import CernVMError
 from cernvmapi.models import Machine, MachineCreate, OperationStatus, Phase, Power, Status
 
 if TYPE_CHECKING:
@@ -113,6 +115,45 @@ def phase(wanted: Phase) -> Callable[[Machine], bool]:
 def is_now(wanted: Status) -> Callable[[Machine], bool]:
     """Return what tells that a machine has a status."""
     return lambda machine: machine.status is wanted
+
+
+async def test_a_controller_killed_at_steps_of_a_whole_life_is_gone_on_from(killed: Killed) -> None:
+    creating = asyncio.create_task(killed.create("created"))
+    await until(lambda: _there(killed))
+    killed.program.kill()
+    with contextlib.suppress(CernVMError):
+        await creating
+    await killed.program.start()
+    await killed.calm()
+    (created,) = await killed.machines.all()
+    assert created.status is Status.PENDING
+
+    started: list[str] = []
+    for step in (Phase.PLACED, Phase.DISK, Phase.BOOT):
+        machine = await killed.create(step.value)
+        started.append(machine.id)
+        await killed.machines.start(machine.id)
+        await killed.at(machine.id, phase(step))
+    await killed.calm()
+    for each in started:
+        assert await killed.status(each) is Status.RUNNING
+    assert domains(killed.host) == dict.fromkeys(started, True)
+
+    stopped, off, deleted = started
+    await killed.machines.shutdown(stopped)
+    await killed.at(stopped, is_now(Status.STOPPING))
+    await killed.machines.poweroff(off)
+    await killed.at(off)
+    await killed.machines.delete(deleted)
+    await killed.at(deleted)
+    await killed.calm()
+    assert [await killed.status(each) for each in (stopped, off)] == [Status.STOPPED] * 2
+    assert domains(killed.host) == {stopped: False, off: False}
+    assert {name.partition("-")[0] for name in volumes(killed.host) if deleted in name} == set()
+
+
+async def _there(killed: Killed) -> bool:
+    return (await killed.machines.list()).total > 0
 
 
 async def test_power_that_is_lost_with_the_controller_in_a_start_and_in_a_stop_costs_no_disk(

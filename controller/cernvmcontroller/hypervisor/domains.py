@@ -62,6 +62,9 @@ def reading(state: int, reason: int) -> tuple[Power, str]:
     """Return what libvirt's numbers for state and reason mean."""
     power, group = _POWER.get(state, (Power.UNKNOWN, "NOSTATE"))
     word = _REASONS[group].get(reason, "unknown")
+    if (power, word) == (Power.PAUSED, "starting_up"):
+        # Libvirt is about to let QEMU run: whoever asks meanwhile, as after a restart, sees no pause.
+        power = Power.ON
     # For a moment after a guest kernel's panic; once QEMU is gone it is the shut-off state's "crashed".
     return power, "crashed" if word == "panicked" else word
 
