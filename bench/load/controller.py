@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from contextlib import AsyncExitStack
 
     from cernvmapi.models import Event
+    from cernvmcontroller.engine import Engine
     from cernvmcontroller.hypervisor.interface import Hypervisor
-    from cernvmcontroller.machines.engine import Engine
 
 QUESTIONS = "BENCH_QUESTIONS"
 """Environment variable with the number of the inherited socket."""

@@ -14,12 +14,12 @@ from bench.load.site import Site
 from cernvmcontroller.hypervisor import bulkstats
 from cernvmcontroller.hypervisor.libvirt_hypervisor import LibvirtHypervisor
 from cernvmcontroller.hypervisor.statistics import DomainStatistics
-from cernvmcontroller.machines.health import LoopLag
-from cernvmcontroller.measures import Unmeasured
 from cernvmcontroller.metering import Meter, UsageHistory
 from cernvmcontroller.metering.history import Range
 from cernvmcontroller.metering.tiers import TICK
 from cernvmcontroller.store import Store
+from cernvmcontroller.telemetry.health import LoopLag
+from cernvmcontroller.telemetry.measures import Unmeasured
 
 if TYPE_CHECKING:
     from pathlib import Path

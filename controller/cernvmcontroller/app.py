@@ -26,6 +26,7 @@ from cernvmcontroller.catalogue.options import CatalogueOptions
 from cernvmcontroller.catalogue.sources import load_feeds
 from cernvmcontroller.commands import COMMANDS
 from cernvmcontroller.context import refuse_oversize, refuse_secrets
+from cernvmcontroller.engine import Engine
 from cernvmcontroller.hypervisor import open_hypervisor
 from cernvmcontroller.hypervisor.bandwidth import Bandwidth
 from cernvmcontroller.hypervisor.specs import FilterSpec, PoolSpec
@@ -41,7 +42,6 @@ from cernvmcontroller.inventory import (
 )
 from cernvmcontroller.inventory.localaddresses import local_addresses
 from cernvmcontroller.listening import listen
-from cernvmcontroller.machines.engine import Engine
 from cernvmcontroller.machines.options import MachineOptions
 from cernvmcontroller.machines.settings import Settings
 from cernvmcontroller.placement.options import PlacementOptions

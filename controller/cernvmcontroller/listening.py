@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from contextlib import AsyncExitStack
 
     from cernvmcontroller.app import CernVMController
-    from cernvmcontroller.machines.engine import Engine
+    from cernvmcontroller.engine import Engine
 
 _BIND_RETRY = 0.5
 

@@ -15,7 +15,7 @@ from tests.appliance.guest import DEADLINE, MAC, Guest, make_disk
 
 from cernvmapi.models import Session, SessionFile
 from cernvmcontroller.context import NetworkIdentity, compose, seed_image
-from cernvmcontroller.machines.knock import Stranger, knock
+from cernvmcontroller.guests.knock import Stranger, knock
 
 pytestmark = pytest.mark.machines
 

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
     from tests.lab.hosts import Host
 
+    from cernvmcontroller.engine import Engine
     from cernvmcontroller.hypervisor.interface import Hypervisor
-    from cernvmcontroller.machines.engine import Engine
 
 BUILD = Path(__file__).parents[2] / "appliance" / "build"
 HUB = "luck"

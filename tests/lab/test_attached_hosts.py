@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
     from pathlib import Path
 
-    from cernvmcontroller.machines.engine import Engine
+    from cernvmcontroller.engine import Engine
 
 pytestmark = pytest.mark.machines
 HUB = "hostslab"

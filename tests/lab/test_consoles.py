@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from cernvmapi.consolestream import AsyncConsoleStream
     from cernvmapi.models import Machine
-    from cernvmcontroller.machines.engine import Engine
+    from cernvmcontroller.engine import Engine
 
 pytestmark = pytest.mark.machines
 

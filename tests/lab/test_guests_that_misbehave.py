@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from cernvmapi.models import Machine, Operation
-    from cernvmcontroller.machines.engine import Engine
+    from cernvmcontroller.engine import Engine
 
 pytestmark = pytest.mark.machines
 

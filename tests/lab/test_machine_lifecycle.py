@@ -21,7 +21,7 @@ from cernvmcontroller.commands.clean import Clean
 from cernvmcontroller.store import Actor
 
 if TYPE_CHECKING:
-    from cernvmcontroller.machines.engine import Engine
+    from cernvmcontroller.engine import Engine
 
 pytestmark = pytest.mark.machines
 

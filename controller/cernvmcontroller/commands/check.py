@@ -19,13 +19,13 @@ from cernvmapi.errors import CernVMError
 from cernvmcontroller.app import CernVMController
 from cernvmcontroller.commands.everyhost import every_host
 from cernvmcontroller.hypervisor import open_hypervisor
-from cernvmcontroller.machines.agreement import Finding, compare, persistent
-from cernvmcontroller.machines.inspection import Look, look
 from cernvmcontroller.machines.ledger import Ledger
-from cernvmcontroller.machines.repair import Repair
 from cernvmcontroller.statedir import StateError, known_hub_id, take_lock
 from cernvmcontroller.store import Store
 from cernvmcontroller.store.database import Database
+from cernvmcontroller.upkeep.agreement import Finding, compare, persistent
+from cernvmcontroller.upkeep.inspection import Look, look
+from cernvmcontroller.upkeep.repair import Repair
 
 if TYPE_CHECKING:
     from cernvmcontroller.hypervisor.interface import Hypervisor

@@ -12,9 +12,9 @@ from cernvmcontroller import naming
 from cernvmcontroller.app import CernVMController
 from cernvmcontroller.commands.everyhost import every_host
 from cernvmcontroller.hypervisor import open_hypervisor
-from cernvmcontroller.machines.cleaning import clean_host
 from cernvmcontroller.repository import load_manifest
 from cernvmcontroller.statedir import StateError, known_hub_id, take_lock
+from cernvmcontroller.upkeep.cleaning import clean_host
 from cernvmcontroller.web.logs import logger
 
 log = logger(__name__)

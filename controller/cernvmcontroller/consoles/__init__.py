@@ -1,1 +1,1 @@
-"""Consoles as pure rules: keys, what a viewer may send, the bytes that are kept."""
+"""Consoles: keys, what a viewer may send, the bytes that are kept, and the streams that carry them."""

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
     from cernvmcontroller.hypervisor.interface import Hypervisor
-    from cernvmcontroller.measures import Measures
+    from cernvmcontroller.telemetry.measures import Measures
 
 _NOT_CALLS = frozenset({"open", "close"})
 """What lasts as long as a host is away."""

@@ -15,11 +15,11 @@ from cernvmcontroller.hypervisor.interface import Hypervisor
 from cernvmcontroller.hypervisor.measured import measured
 from cernvmcontroller.inventory import register
 from cernvmcontroller.inventory.hostlink import HostLink
-from cernvmcontroller.measures import Measures, Unmeasured
 from cernvmcontroller.placement import Candidate
 from cernvmcontroller.store import Actor, Store, clusters, volumes
 from cernvmcontroller.store import inventory as rows
 from cernvmcontroller.store.tables import HostRow, MetaRow, PoolRow
+from cernvmcontroller.telemetry.measures import Measures, Unmeasured
 
 if TYPE_CHECKING:
     from pathlib import Path

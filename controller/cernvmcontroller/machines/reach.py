@@ -9,8 +9,8 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from cernvmapi.errors import StartFailed
+from cernvmcontroller.guests.knock import Stranger, Unreachable
 from cernvmcontroller.inventory.localaddresses import is_ours
-from cernvmcontroller.machines.knock import Stranger, Unreachable
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable

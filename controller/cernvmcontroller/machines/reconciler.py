@@ -14,9 +14,9 @@ from collections.abc import Awaitable, Callable
 import structlog
 
 from cernvmcontroller import trace
-from cernvmcontroller.machines.figures import Queue
 from cernvmcontroller.machines.job import Job
 from cernvmcontroller.tasks import end
+from cernvmcontroller.telemetry.figures import Queue
 
 _log = structlog.get_logger(__name__)
 _CEILING = 60.0

@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, Any
 from cernvmapi.consoles import ConsoleKind
 from cernvmapi.errors import Conflict
 from cernvmcontroller.consoles import keyboard
+from cernvmcontroller.consoles.viewing import ScreenViewing, SerialViewing
 from cernvmcontroller.hypervisor.interface import WrongState
 from cernvmcontroller.machines.actions import check_shown
-from cernvmcontroller.machines.viewing import ScreenViewing, SerialViewing
 from cernvmcontroller.store import machines
 
 if TYPE_CHECKING:
     from cernvmapi.consoles import ConsoleRequest, MachineKeys
+    from cernvmcontroller.consoles.viewing import Viewing
     from cernvmcontroller.hypervisor.interface import Hypervisor
-    from cernvmcontroller.machines.viewing import Viewing
     from cernvmcontroller.machines.workshop import Workshop
     from cernvmcontroller.store import Actor, Store
     from cernvmcontroller.store.tables import MachineRow

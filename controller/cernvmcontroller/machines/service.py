@@ -17,7 +17,8 @@ from cernvmapi.models import (
     Status,
     Target,
 )
-from cernvmcontroller.machines import agentwire, hands, quota, verbs
+from cernvmcontroller.guests import agentwire
+from cernvmcontroller.machines import hands, quota, verbs
 from cernvmcontroller.machines.actions import Action, check
 from cernvmcontroller.machines.birth import Birth
 from cernvmcontroller.machines.ledger import changed, to_model

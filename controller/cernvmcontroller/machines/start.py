@@ -11,19 +11,19 @@ from cernvmapi.errors import Conflict, NotFound, StartFailed
 from cernvmapi.models import OperationStatus, Phase, Power, Status, Target, VolumeKind
 from cernvmcontroller import naming
 from cernvmcontroller.context import NetworkIdentity, compose, seed_image
+from cernvmcontroller.guests.verdict import refuse_ended, refuse_mismatch
 from cernvmcontroller.hypervisor.domainxml import build
 from cernvmcontroller.hypervisor.specs import DomainSpec, MachineMetadata, VolumeRef
 from cernvmcontroller.machines.ledger import finish_operations, mark
 from cernvmcontroller.machines.reach import reach
-from cernvmcontroller.machines.verdict import refuse_ended, refuse_mismatch
 from cernvmcontroller.store import operations, volumes
 from cernvmcontroller.store.tables import MachineRow, VolumeRow
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
+    from cernvmcontroller.guests.agentlink import AgentLink
     from cernvmcontroller.hypervisor.interface import VolumeState
-    from cernvmcontroller.machines.agentlink import AgentLink
     from cernvmcontroller.machines.job import Job
     from cernvmcontroller.machines.uploads import Upload
     from cernvmcontroller.machines.workshop import Workshop

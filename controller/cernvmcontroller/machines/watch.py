@@ -9,17 +9,17 @@ import structlog
 
 from cernvmapi.errors import CernVMError, HypervisorFailed, StartFailed
 from cernvmapi.models import OperationStatus, Power, Status, Target
+from cernvmcontroller.consoles.serial import readable
 from cernvmcontroller.hypervisor import metadata
 from cernvmcontroller.machines import paused
-from cernvmcontroller.machines.console import readable
 from cernvmcontroller.machines.ledger import finish_operations, let_go
 from cernvmcontroller.machines.stop import Ending, fail
 
 if TYPE_CHECKING:
+    from cernvmcontroller.guests.agentlink import AgentLink
     from cernvmcontroller.hypervisor.interface import DomainState, Hypervisor
     from cernvmcontroller.hypervisor.specs import MachineMetadata
     from cernvmcontroller.inventory import HostLink
-    from cernvmcontroller.machines.agentlink import AgentLink
     from cernvmcontroller.machines.workshop import Workshop
     from cernvmcontroller.store.tables import MachineRow
 

@@ -6,17 +6,17 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from cernvmcontroller import naming
-from cernvmcontroller.machines import knock
+from cernvmcontroller.guests import knock
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from cernvmapi.models import Session
+    from cernvmcontroller.consoles.serial import Consoles
+    from cernvmcontroller.guests.agentlink import AgentLink, AgentLinks
+    from cernvmcontroller.guests.sessions import Held, Sessions
     from cernvmcontroller.inventory import HostLink, Inventory
-    from cernvmcontroller.machines.agentlink import AgentLink, AgentLinks
-    from cernvmcontroller.machines.console import Consoles
     from cernvmcontroller.machines.ledger import Ledger
-    from cernvmcontroller.machines.sessions import Held, Sessions
     from cernvmcontroller.machines.settings import Settings
     from cernvmcontroller.machines.sidecars import Sidecars
     from cernvmcontroller.machines.strangers import Strangers
@@ -43,7 +43,7 @@ class Workshop:
     poke: Callable[[str], None]
     """Has a machine looked at."""
     knock: Callable[[str, int, Session | None], Awaitable[None]] = knock.knock
-    """Looks for a notebook server; see `cernvmcontroller.machines.knock.knock`."""
+    """Looks for a notebook server; see `cernvmcontroller.guests.knock.knock`."""
 
     def domain_name(self, machine: str) -> str:
         """Return the name of a machine's domain."""

@@ -6,7 +6,7 @@ import asyncio
 import time
 from typing import Self
 
-from cernvmcontroller.measures import Measures, Unmeasured
+from cernvmcontroller.telemetry.measures import Measures, Unmeasured
 
 
 class Turn:

@@ -44,11 +44,11 @@ if TYPE_CHECKING:
         VolumeKind,
     )
     from cernvmapi.usage import Grouping, Usage, UsageStatistics
-    from cernvmcontroller.machines.figures import Figures
-    from cernvmcontroller.machines.viewing import Viewing
+    from cernvmcontroller.consoles.viewing import Viewing
     from cernvmcontroller.metering.history import Range
     from cernvmcontroller.store import Actor
     from cernvmcontroller.store.entries import EntryQuery
+    from cernvmcontroller.telemetry.figures import Figures
 
 MACHINE_SORTS = ("name", "owner", "status", "host", "created")
 """What a list of machines can be sorted by; a ``-`` in front turns the order round."""

@@ -1,8 +1,8 @@
 """Metrics for Prometheus, in a registry of their own. No other module knows Prometheus.
 
-What happens is counted as it happens (`cernvmcontroller.measures.Measures`); how things stand is read when
-somebody asks (`cernvmcontroller.machines.figures.Figures`). Names and units are Prometheus' own; labels are
-hosts, pools and what the code has a fixed list of, never users or machines.
+What happens is counted as it happens (`cernvmcontroller.telemetry.measures.Measures`); how things stand is
+read when somebody asks (`cernvmcontroller.telemetry.figures.Figures`). Names and units are Prometheus' own;
+labels are hosts, pools and what the code has a fixed list of, never users or machines.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from prometheus_client.platform_collector import PlatformCollector
 from prometheus_client.process_collector import ProcessCollector
 from prometheus_client.registry import Collector
 
-from cernvmcontroller.machines.figures import Figures
+from cernvmcontroller.telemetry.figures import Figures
 from cernvmcontroller.web import usagemetrics
 
 if TYPE_CHECKING:
@@ -166,7 +166,7 @@ def _gauges(name: str, text: str, labels: Sequence[str], values: dict[tuple[str,
 
 @dataclass
 class Metrics:
-    """All that is counted: a `cernvmcontroller.measures.Measures`, and what the web layer counts itself.
+    """All that is counted: `cernvmcontroller.telemetry.measures.Measures`, and the web layer's own.
 
     Parameters
     ----------

@@ -26,9 +26,9 @@ from cernvmapi.errors import (
     StoreUnavailable,
 )
 from cernvmapi.models import encode
+from cernvmcontroller.consoles.viewing import TooSlow
 from cernvmcontroller.events import RESET
 from cernvmcontroller.machines.actions import check_shown
-from cernvmcontroller.machines.viewing import TooSlow
 from cernvmcontroller.store import Actor
 from cernvmcontroller.tasks import end
 from cernvmcontroller.web.base import BaseHandler
@@ -38,7 +38,7 @@ from cernvmcontroller.web.logs import logger
 if TYPE_CHECKING:
     from cernvmapi.consoles import ConsoleRequest
     from cernvmapi.models import Machine
-    from cernvmcontroller.machines.viewing import Viewing
+    from cernvmcontroller.consoles.viewing import Viewing
 
 log = logger(__name__)
 

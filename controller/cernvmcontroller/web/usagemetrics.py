@@ -12,8 +12,8 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from cernvmcontroller.machines.figures import Figures
     from cernvmcontroller.metering.meter import Use
+    from cernvmcontroller.telemetry.figures import Figures
 
 _MIB = 1024 * 1024
 _TOTALS = (

@@ -4,8 +4,8 @@ import re
 import tomllib
 
 from cernvmagent import protocol
+from cernvmcontroller.guests import agentwire
 from cernvmcontroller.hypervisor.interface import AGENT_CHANNEL
-from cernvmcontroller.machines import agentwire
 
 
 def test_all_parts_say_the_same_version(pytestconfig):

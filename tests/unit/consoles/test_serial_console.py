@@ -5,11 +5,11 @@ import asyncio
 import pytest
 
 from cernvmapi.consoles import ConsolePosition
+from cernvmcontroller.consoles import serial as console
 from cernvmcontroller.consoles.ring import Ring
+from cernvmcontroller.consoles.serial import Consoles
+from cernvmcontroller.consoles.viewing import SerialViewing, TooSlow
 from cernvmcontroller.hypervisor.fakestream import MemoryStream
-from cernvmcontroller.machines import console
-from cernvmcontroller.machines.console import Consoles
-from cernvmcontroller.machines.viewing import SerialViewing, TooSlow
 
 
 class Line:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from cernvmapi.models import Machine, MachineCreate, OperationStatus, Session, Status
+from cernvmcontroller.engine import Engine
 from cernvmcontroller.hypervisor.fake import FakeHypervisor
 from cernvmcontroller.hypervisor.fakehost import FakeHost
 from cernvmcontroller.hypervisor.specs import FilterSpec, NetworkSpec, PoolSpec
@@ -25,12 +26,11 @@ from cernvmcontroller.inventory import (
     attached,
     load_flavors,
 )
-from cernvmcontroller.machines.agreement import UNDER_WAY, compare
-from cernvmcontroller.machines.engine import Engine
-from cernvmcontroller.machines.inspection import Look, look
 from cernvmcontroller.machines.settings import Settings
 from cernvmcontroller.repository import Repository
 from cernvmcontroller.store import Actor, Store
+from cernvmcontroller.upkeep.agreement import UNDER_WAY, compare
+from cernvmcontroller.upkeep.inspection import Look, look
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable

@@ -15,11 +15,11 @@ from cernvmcontroller import naming
 from cernvmcontroller.commands.check import Check
 from cernvmcontroller.hypervisor.fake import FakeHypervisor
 from cernvmcontroller.hypervisor.fakehost import FakeDomain, FakeHost, FakeVolume
-from cernvmcontroller.machines import garbage
-from cernvmcontroller.machines.agreement import Kind
 from cernvmcontroller.statedir import StateError, take_lock
 from cernvmcontroller.store import Actor
 from cernvmcontroller.store.tables import AddressRow, HostRow, MachineRow, MetaRow, OperationRow, VolumeRow
+from cernvmcontroller.upkeep import garbage
+from cernvmcontroller.upkeep.agreement import Kind
 
 POOL = "labhub-host1"
 GONE = naming.new_id("m")

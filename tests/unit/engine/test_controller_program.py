@@ -14,8 +14,8 @@ from cernvmcontroller.hypervisor.fake import FakeHypervisor
 from cernvmcontroller.hypervisor.fakehost import FakeHost
 from cernvmcontroller.hypervisor.specs import FilterSpec, PoolSpec
 from cernvmcontroller.inventory.localaddresses import local_addresses
-from cernvmcontroller.machines.cleaning import clean_host
 from cernvmcontroller.statedir import StateError, hub_id, read_secret, take_lock
+from cernvmcontroller.upkeep.cleaning import clean_host
 
 
 def app(tmp_path, **options):

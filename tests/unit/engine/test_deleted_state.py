@@ -7,7 +7,7 @@ from uuid import uuid4
 import scripted
 from scripted import eventually
 
-from cernvmcontroller.machines.cleaning import clean_host
+from cernvmcontroller.upkeep.cleaning import clean_host
 
 
 async def forgotten(lab, monkeypatch):

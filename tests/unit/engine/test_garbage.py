@@ -12,8 +12,8 @@ from scripted import ALICE, SESSION, eventually
 from cernvmapi.models import OperationStatus, Status
 from cernvmcontroller.hypervisor.fakehost import FakeVolume
 from cernvmcontroller.hypervisor.interface import VolumeState
-from cernvmcontroller.machines import garbage
-from cernvmcontroller.machines.sweep import sweep
+from cernvmcontroller.upkeep import garbage
+from cernvmcontroller.upkeep.sweep import sweep
 
 BASE, LAYER = f"base-{'a' * 64}.qcow2", f"layer-{'b' * 32}.iso"
 POOL = "labhub-host1"

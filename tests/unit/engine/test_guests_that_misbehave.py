@@ -10,11 +10,12 @@ from scripted import ALICE, SESSION, eventually
 
 from cernvmapi.errors import Conflict, HostUnreachable, HypervisorFailed, NoRoom
 from cernvmapi.models import OperationStatus, Power, Status, VolumeChange
-from cernvmcontroller.machines import agentlink, reach
-from cernvmcontroller.machines.agentlink import AgentLink
-from cernvmcontroller.machines.agentwire import LineReader
-from cernvmcontroller.machines.allowance import Allowance
-from cernvmcontroller.machines.knock import Stranger, Unreachable
+from cernvmcontroller.guests import agentlink
+from cernvmcontroller.guests.agentlink import AgentLink
+from cernvmcontroller.guests.agentwire import LineReader
+from cernvmcontroller.guests.allowance import Allowance
+from cernvmcontroller.guests.knock import Stranger, Unreachable
+from cernvmcontroller.machines import reach
 
 
 async def attempt(lab, **fields):

@@ -11,8 +11,8 @@ from sqlalchemy.ext.asyncio import create_async_engine
 
 from cernvmapi.models import ComponentHealth
 from cernvmcontroller.inventory import Inventory
-from cernvmcontroller.machines import health
-from cernvmcontroller.machines.health import LoopLag, Pulse, StoreCheck
+from cernvmcontroller.telemetry import health
+from cernvmcontroller.telemetry.health import LoopLag, Pulse, StoreCheck
 
 
 async def part(engine, name):

@@ -11,7 +11,7 @@ import pytest
 from certipy import Certipy
 
 from cernvmapi.models import Session, SessionFile
-from cernvmcontroller.machines.knock import Stranger, Unreachable, knock
+from cernvmcontroller.guests.knock import Stranger, Unreachable, knock
 
 PATH = "/run/cernvmhub/tls/cert.pem"
 PLAIN = Session(env={"JUPYTERHUB_SERVICE_PREFIX": "/user/alice/"})
@@ -96,7 +96,7 @@ async def test_nobody_is_not_a_stranger(monkeypatch):
             await knock("127.0.0.1", port, PLAIN)
     with pytest.raises(Unreachable, match="refused"):
         await knock("127.0.0.1", port, PLAIN)
-    monkeypatch.setattr("cernvmcontroller.machines.knock.KNOCK_WITHIN", 0.1)
+    monkeypatch.setattr("cernvmcontroller.guests.knock.KNOCK_WITHIN", 0.1)
 
     left = asyncio.Event()
 

@@ -10,8 +10,8 @@ from structlog.testing import capture_logs
 
 from cernvmapi.errors import Conflict, HostUnreachable, HypervisorFailed, NotFound
 from cernvmapi.models import OperationStatus, Power, Session, Status
+from cernvmcontroller.guests.agentwire import Garbage, Hello, LineReader
 from cernvmcontroller.hypervisor.interface import DomainEvent, DomainEventKind
-from cernvmcontroller.machines.agentwire import Garbage, Hello, LineReader
 
 VERBS = ["volume", "upload_volume", "create_volume", "define", "start", "domain"]
 

@@ -11,7 +11,7 @@ from scripted import ALICE, BOB, SESSION, eventually
 from cernvmapi.errors import Conflict, HypervisorFailed, Invalid, NoRoom, NotFound, TooLarge
 from cernvmapi.models import MachineCreate, OperationStatus, Phase, Power, Session, Status
 from cernvmcontroller import naming
-from cernvmcontroller.machines import agentwire
+from cernvmcontroller.guests import agentwire
 from cernvmcontroller.store import Store
 
 

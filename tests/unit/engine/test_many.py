@@ -7,7 +7,7 @@ import asyncio
 from scripted import Lab
 from sqlalchemy import event
 
-from cernvmcontroller.machines import engine
+from cernvmcontroller import engine
 
 
 async def queries_of_a_placement(lab: Lab) -> int:

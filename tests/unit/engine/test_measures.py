@@ -14,8 +14,8 @@ from scripted import ALICE, SESSION, Lab, eventually
 from cernvmapi.errors import HostUnreachable, HypervisorFailed, StartFailed, StoreUnavailable
 from cernvmapi.models import OperationStatus, Phase, PhaseMark, Status
 from cernvmcontroller.hypervisor.fakehost import FakeVolume
-from cernvmcontroller.machines.chronicle import phases
 from cernvmcontroller.machines.reconciler import Reconciler
+from cernvmcontroller.telemetry.chronicle import phases
 from cernvmcontroller.web.metrics import Metrics
 
 if TYPE_CHECKING:

@@ -23,8 +23,8 @@ from cernvmcontroller.store import database
 async def impatient(lab, monkeypatch):
     """A controller that gives a locked database up soon."""
     monkeypatch.setattr(database, "_BUSY_MS", 20)
-    monkeypatch.setattr("cernvmcontroller.machines.engine._CHECK_AGAIN", 0.02)
-    monkeypatch.setattr("cernvmcontroller.machines.health.STORE_EVERY", 0)
+    monkeypatch.setattr("cernvmcontroller.engine._CHECK_AGAIN", 0.02)
+    monkeypatch.setattr("cernvmcontroller.telemetry.health.STORE_EVERY", 0)
     lab.settings = replace(lab.settings, poll_interval=0.05)
     await lab.restart()
     return lab
@@ -107,7 +107,7 @@ async def test_a_start_on_a_full_disk_is_gone_on_with_when_there_is_room(impatie
 
 
 async def test_a_start_outlives_a_restart_of_postgresql(tmp_path, monkeypatch):
-    monkeypatch.setattr("cernvmcontroller.machines.engine._CHECK_AGAIN", 0.02)
+    monkeypatch.setattr("cernvmcontroller.engine._CHECK_AGAIN", 0.02)
     lab = Lab(tmp_path)
     lab.template = {"slow": True}
     lab.settings = replace(lab.settings, poll_interval=0.05)

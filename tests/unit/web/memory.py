@@ -37,11 +37,11 @@ from cernvmapi.models import (
 )
 from cernvmapi.usage import Usage, UsageStatistics, UseOf
 from cernvmcontroller.consoles import keyboard
+from cernvmcontroller.consoles.serial import Consoles
+from cernvmcontroller.consoles.viewing import ScreenViewing, SerialViewing
 from cernvmcontroller.events import Batch, EventLog
 from cernvmcontroller.hypervisor.fakestream import MemoryStream
-from cernvmcontroller.machines.console import Consoles
-from cernvmcontroller.machines.figures import Figures
-from cernvmcontroller.machines.viewing import ScreenViewing, SerialViewing
+from cernvmcontroller.telemetry.figures import Figures
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from cernvmapi.models import Event
     from cernvmcontroller.events import EventLog
-    from cernvmcontroller.measures import Measures
+    from cernvmcontroller.telemetry.measures import Measures
 
 TYPES = frozenset({"machine.changed", "machine.deleted", "operation.changed"})
 _STARTS = frozenset({"machine.start", "machine.reboot"})

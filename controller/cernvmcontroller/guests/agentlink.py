@@ -17,14 +17,14 @@ import structlog
 
 from cernvmapi.errors import CernVMError, HostUnreachable, NotFound
 from cernvmcontroller import trace
+from cernvmcontroller.consoles.serial import readable
+from cernvmcontroller.guests import agentwire as wire
+from cernvmcontroller.guests.allowance import BYTES, Allowance
 from cernvmcontroller.hypervisor.interface import ByteStream, WrongState
-from cernvmcontroller.machines import agentwire as wire
-from cernvmcontroller.machines.allowance import BYTES, Allowance
-from cernvmcontroller.machines.console import readable
 from cernvmcontroller.tasks import end
 
 if TYPE_CHECKING:
-    from cernvmcontroller.machines.sessions import Held
+    from cernvmcontroller.guests.sessions import Held
 
 _log = structlog.get_logger(__name__)
 _GARBAGE_LOGGED = 5

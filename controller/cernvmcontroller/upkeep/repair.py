@@ -12,12 +12,13 @@ from cernvmapi.errors import CernVMError, Conflict, HypervisorFailed, NotFound
 from cernvmapi.models import OperationStatus, Status, Target, VolumeKind
 from cernvmcontroller import naming
 from cernvmcontroller.inventory import HostLink
-from cernvmcontroller.machines import garbage, sidecar, watch
-from cernvmcontroller.machines.agreement import Finding, Kind
+from cernvmcontroller.machines import sidecar, watch
 from cernvmcontroller.machines.ledger import Ledger, finish_operations, let_go
-from cernvmcontroller.machines.rebuild import rebuild
 from cernvmcontroller.store import Actor, Transaction, addresses, operations, volumes
 from cernvmcontroller.store.tables import MachineRow
+from cernvmcontroller.upkeep import garbage
+from cernvmcontroller.upkeep.agreement import Finding, Kind
+from cernvmcontroller.upkeep.rebuild import rebuild
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

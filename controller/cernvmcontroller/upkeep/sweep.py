@@ -15,10 +15,10 @@ from sqlalchemy import select
 
 from cernvmapi.errors import NotFound
 from cernvmapi.models import Status
-from cernvmcontroller.machines import garbage
 from cernvmcontroller.machines.start import Start
 from cernvmcontroller.store import Actor, volumes
 from cernvmcontroller.store.tables import MachineRow, MetaRow
+from cernvmcontroller.upkeep import garbage
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from cernvmapi.errors import ProtocolMismatch, StartFailed
-from cernvmcontroller.machines import agentwire as wire
-from cernvmcontroller.machines.console import readable
+from cernvmcontroller.consoles.serial import readable
+from cernvmcontroller.guests import agentwire as wire
 
 if TYPE_CHECKING:
-    from cernvmcontroller.machines.agentlink import AgentLink
+    from cernvmcontroller.guests.agentlink import AgentLink
 
 
 def refuse_mismatch(link: AgentLink, appliance: str) -> None:

@@ -10,8 +10,8 @@ from cernvmcontroller.consoles.rfb import ViewerInput
 
 if TYPE_CHECKING:
     from cernvmapi.consoles import ConsolePosition
+    from cernvmcontroller.consoles.serial import Consoles
     from cernvmcontroller.hypervisor.interface import ByteStream
-    from cernvmcontroller.machines.console import Consoles
 
 _CHUNK = 32 * 1024
 

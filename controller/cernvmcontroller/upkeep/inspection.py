@@ -1,4 +1,4 @@
-"""Looking at database and hosts for `cernvmcontroller.machines.agreement`; nothing is changed."""
+"""Looking at database and hosts for `cernvmcontroller.upkeep.agreement`; nothing is changed."""
 
 from __future__ import annotations
 
@@ -11,11 +11,12 @@ from sqlalchemy import select
 
 from cernvmapi.errors import CernVMError, NotFound
 from cernvmcontroller import naming
-from cernvmcontroller.machines import garbage, sidecar
-from cernvmcontroller.machines.agreement import Books, HostSight, PoolSight, Site
-from cernvmcontroller.machines.sweep import files
+from cernvmcontroller.machines import sidecar
 from cernvmcontroller.store import operations
 from cernvmcontroller.store.tables import AddressRow, MachineRow, MetaRow, VolumeRow
+from cernvmcontroller.upkeep import garbage
+from cernvmcontroller.upkeep.agreement import Books, HostSight, PoolSight, Site
+from cernvmcontroller.upkeep.sweep import files
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

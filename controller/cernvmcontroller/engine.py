@@ -15,44 +15,45 @@ from cernvmapi.errors import CernVMError, StoreUnavailable
 from cernvmapi.models import AuditRecord, ComponentHealth, Health, OperationStatus, Page
 from cernvmcontroller.catalogue.catalogue import Catalogue
 from cernvmcontroller.catalogue.feeds import Feeds
+from cernvmcontroller.consoles.serial import Consoles
 from cernvmcontroller.fetch import Fetcher, Policy
+from cernvmcontroller.guests.agentlink import AgentLinks
+from cernvmcontroller.guests.sessions import Sessions
 from cernvmcontroller.inventory.clusters import Clusters
 from cernvmcontroller.inventory.hosts import Hosts
-from cernvmcontroller.machines import figures, health, sidecars
-from cernvmcontroller.machines.agentlink import AgentLinks
-from cernvmcontroller.machines.census import Census
-from cernvmcontroller.machines.chronicle import Chronicle
-from cernvmcontroller.machines.console import Consoles
+from cernvmcontroller.machines import sidecars
 from cernvmcontroller.machines.ledger import Ledger
 from cernvmcontroller.machines.operations import Operations
-from cernvmcontroller.machines.rebuild import rebuild
 from cernvmcontroller.machines.reconciler import Reconciler
 from cernvmcontroller.machines.screens import Screens
 from cernvmcontroller.machines.service import Machines
-from cernvmcontroller.machines.sessions import Sessions
 from cernvmcontroller.machines.sidecars import Sidecars
 from cernvmcontroller.machines.strangers import Strangers
-from cernvmcontroller.machines.sweep import sweep
 from cernvmcontroller.machines.uploads import Uploads
 from cernvmcontroller.machines.volumes import DELETION, Volumes
 from cernvmcontroller.machines.worker import UNDER_WAY, Worker
 from cernvmcontroller.machines.workshop import Workshop
-from cernvmcontroller.measures import Measures, Unmeasured
 from cernvmcontroller.metering import Meter, UsageHistory
 from cernvmcontroller.repository.downloads import ACTION as DOWNLOAD
 from cernvmcontroller.repository.downloads import Downloads
 from cernvmcontroller.store import Actor, Store, audit, machines, operations
 from cernvmcontroller.store.tables import MachineRow
 from cernvmcontroller.tasks import end
+from cernvmcontroller.telemetry import figures, health
+from cernvmcontroller.telemetry.chronicle import Chronicle
+from cernvmcontroller.telemetry.measures import Measures, Unmeasured
+from cernvmcontroller.upkeep.census import Census
+from cernvmcontroller.upkeep.rebuild import rebuild
+from cernvmcontroller.upkeep.sweep import sweep
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Sequence
 
     from cernvmcontroller.events import EventLog
     from cernvmcontroller.inventory import HostLink, Inventory
-    from cernvmcontroller.machines.figures import Figures
     from cernvmcontroller.machines.settings import Settings
     from cernvmcontroller.repository import Repository
+    from cernvmcontroller.telemetry.figures import Figures
 
 _log = structlog.get_logger(__name__)
 _PRUNE_EVERY = 3600.0

@@ -16,8 +16,9 @@ from msgspec import Struct
 
 from cernvmapi.models import Power, Status, VolumeKind
 from cernvmcontroller import naming
-from cernvmcontroller.machines import garbage, watch
+from cernvmcontroller.machines import watch
 from cernvmcontroller.machines.volumes import DELETION
+from cernvmcontroller.upkeep import garbage
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence

@@ -1,0 +1,1 @@
+"""Telemetry: how the controller is and what it does, in numbers and words."""

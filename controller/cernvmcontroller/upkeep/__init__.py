@@ -1,0 +1,1 @@
+"""Upkeep: that database and hosts agree, and that nothing is left lying about."""
