@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from typing import TYPE_CHECKING, Any, Self
 
@@ -101,6 +102,11 @@ class Person:
         answer = self.http.delete(self._of(name))
         assert answer.status_code in {httpx.codes.NO_CONTENT, httpx.codes.ACCEPTED}, answer.text
         until(lambda: self.server(name) is None, 120, f"the server {name!r} of {self.name} is gone")
+
+    def begin_to_end(self, name: str = "", *, remove: bool = False) -> None:
+        """Ask for a server's end, or its deletion, and do not stay for the answer."""
+        with contextlib.suppress(httpx.ReadTimeout):
+            self.http.request("DELETE", self._of(name), json={"remove": remove}, timeout=1)
 
     def remove(self, name: str) -> None:
         """Delete a named server, with all that belongs to it."""

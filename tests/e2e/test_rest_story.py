@@ -194,11 +194,16 @@ class TestByRestAlone:
         for secret in secrets:
             assert [place for place, content in places.items() if secret.encode() in content] == []
 
-    def test_a_stopped_server_leaves_only_its_home(
-        self, installation: Installation, physicist: Person, admin: Person
+    def test_a_hub_that_is_killed_in_the_middle_of_a_stop_finds_the_server_stopped(
+        self, installation: Installation, physicist: Person
     ) -> None:
+        physicist.begin_to_end()
+        until(lambda: physicist.machine()["status"] == "stopping", 30, "the machine shuts down")
+        installation.kill("hub")
+        until(lambda: physicist.server() is None, 120, "the hub knows that the server is stopped")
+
+    def test_a_stopped_server_leaves_only_its_home(self, installation: Installation, admin: Person) -> None:
         admin.stop()
-        physicist.stop()
         until(lambda: not installation.domains(), 60, "the domains are gone")
         kinds = {name.partition("-")[0] for name in installation.volumes()}
         assert kinds <= {"base", "layer", "home"}
@@ -225,10 +230,13 @@ class TestByRestAlone:
         assert "my-machines.ipynb" in files
         assert "result.txt" not in files, "that is in the home of the other server"
 
-    def test_a_named_server_that_is_stopped_keeps_its_home(
+    def test_a_named_server_whose_deletion_a_killed_hub_could_not_finish_is_stopped_and_keeps_its_home(
         self, installation: Installation, physicist: Person
     ) -> None:
-        physicist.stop("second")
+        physicist.begin_to_end("second", remove=True)
+        until(lambda: physicist.machine("second")["status"] == "stopping", 30, "the machine shuts down")
+        installation.kill("hub")
+        until(lambda: physicist.server("second") is None, 120, "the hub knows that the server is stopped")
         assert physicist.knows("second")
         assert {home["server_name"] for home in physicist.homes()} == {"", "second"}
         until(lambda: len(installation.domains()) == 1, 60, "the second domain is gone")
