@@ -59,9 +59,10 @@ async def test_a_database_that_cannot_be_read_is_dead(lab, monkeypatch, tmp_path
 async def test_a_database_that_cannot_be_written_is_dead(lab, monkeypatch):
     await well(lab)
     monkeypatch.setattr(health, "STORE_EVERY", 0)
-    monkeypatch.setattr(health, "STORE_PATIENCE", 0.1)
-    async with lab.store.turn:  # somebody writes and never ends
-        status, found = await part(lab.engine, "store")
+    with monkeypatch.context() as impatient:
+        impatient.setattr(health, "STORE_PATIENCE", 0.1)
+        async with lab.store.turn:  # somebody writes and never ends
+            status, found = await part(lab.engine, "store")
     assert status == "down"
     assert "did not answer" in found.detail
     assert (await part(lab.engine, "store"))[0] == "ok"
