@@ -35,7 +35,8 @@ class Usage(Sent, frozen=True, kw_only=True):
     """What something used over time: all columns have one entry a point, null where nothing was measured."""
 
     subject: str
-    """``machine/<id>``, ``host/<id>``, ``appliance/<id>``, ``user/<name>``; ``hub`` is everything."""
+    """``machine/<id>``, ``host/<id>``, ``cluster/<id>``, ``appliance/<id>``, ``user/<name>``; ``hub`` is
+    everything."""
     start: datetime
     """When the first point begins."""
     end: datetime

@@ -89,6 +89,19 @@ class UsageVerbs:
         return _usage("hosts", host_id, start, end, resolution, points)
 
     @verb
+    def cluster(
+        self,
+        cluster_id: str,
+        *,
+        start: datetime | None = None,
+        end: datetime | None = None,
+        resolution: int | None = None,
+        points: int | None = None,
+    ) -> Call[Usage]:
+        """Return what the machines of a cluster used; for administrators."""
+        return _usage("clusters", cluster_id, start, end, resolution, points)
+
+    @verb
     def appliance(
         self,
         appliance_id: str,

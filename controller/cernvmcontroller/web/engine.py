@@ -321,6 +321,9 @@ class UsageHistory(Protocol):
     async def appliance(self, appliance_id: str, wanted: Range) -> Usage:
         """Return what the machines of an appliance used."""
 
+    async def cluster(self, cluster_id: str, wanted: Range) -> Usage:
+        """Return what the machines of a cluster used."""
+
     async def owner(self, owner: str | None, wanted: Range) -> Usage:
         """Return what a user's machines used; None: everybody's."""
 

@@ -123,6 +123,10 @@ ROUTES: tuple[Route, ...] = (
         "Get what the machines on a host used over time", query=queries.UsageQuery,
     ),
     _route(
+        "GET /clusters/{id}/usage", _A, usage.get_cluster_usage, Usage, "usage",
+        "Get what the machines of a cluster used over time", query=queries.UsageQuery,
+    ),
+    _route(
         "GET /appliances/{id}/usage", _A, usage.get_appliance_usage, Usage, "usage",
         "Get what the machines of an appliance used over time", query=queries.UsageQuery,
     ),

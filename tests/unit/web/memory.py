@@ -553,6 +553,9 @@ class UsageHistory:
     async def host(self, host_id, wanted):
         return self._usage(f"host/{host_id}", wanted)
 
+    async def cluster(self, cluster_id, wanted):
+        return self._usage(f"cluster/{cluster_id}", wanted)
+
     async def appliance(self, appliance_id, wanted):
         return self._usage(f"appliance/{appliance_id}", wanted)
 

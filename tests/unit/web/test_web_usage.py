@@ -42,9 +42,9 @@ async def test_a_user_sees_what_their_machines_used_and_nothing_else(usage, serv
         await usage("alice-read", "owner", "bob")
     with pytest.raises(Forbidden):
         await usage("alice-read", "statistics", owner="bob")
-    for verb in ("host", "appliance"):
+    for verb, name in (("host", "local"), ("cluster", "default"), ("appliance", "default")):
         with pytest.raises(Forbidden):
-            await usage("alice-write", verb, "local" if verb == "host" else "default")
+            await usage("alice-write", verb, name)
     await usage("alice-read", "machines", ["m-alice", "m-bob"])
     await usage("alice-read", "statistics")
     assert {owner for _, owner, _ in served.engine.usage.asked} == {"alice"}
@@ -62,12 +62,15 @@ async def test_an_administrator_sees_everybodys(usage, served):
         assert (await usage(token, "owner", "bob")).subject == "user/bob"
         assert (await usage(token, "machine", "m-bob")).subject == "machine/m-bob"
         assert (await usage(token, "host", "local")).subject == "host/local"
+        assert (await usage(token, "cluster", "default")).subject == "cluster/default"
         assert (await usage(token, "appliance", "default")).subject == "appliance/default"
         found = await usage(token, "statistics", by="owner", owner="bob")
         assert isinstance(found, UsageStatistics)
         assert [item.name for item in found.items] == ["bob"]
     with pytest.raises(NotFound):
         await usage(HUB_TOKEN, "host", "nowhere")
+    with pytest.raises(NotFound):
+        await usage(HUB_TOKEN, "cluster", "nowhere")
     with pytest.raises(NotFound):
         await usage(HUB_TOKEN, "appliance", "nothing")
 

@@ -33,6 +33,12 @@ async def get_host_usage(exchange: Exchange) -> Usage:
     return await exchange.engine.usage.host(host.id, _range(exchange.query))
 
 
+async def get_cluster_usage(exchange: Exchange) -> Usage:
+    """Answer with what the machines of a cluster used."""
+    cluster = await exchange.engine.clusters.get(exchange.id)
+    return await exchange.engine.usage.cluster(cluster.id, _range(exchange.query))
+
+
 async def get_appliance_usage(exchange: Exchange) -> Usage:
     """Answer with what the machines of an appliance used."""
     appliance = await exchange.engine.repository.appliance(exchange.id)
