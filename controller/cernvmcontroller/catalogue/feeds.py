@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Any
 import httpx
 import structlog
 
-from cernvmapi.errors import CernVMError, Conflict, SourceFailed
+from cernvmapi.errors import CernVMError, Conflict, SourceFailed, StoreUnavailable
 from cernvmapi.models import Operation, OperationStatus
 from cernvmcontroller.catalogue.isolation import read_apart
-from cernvmcontroller.catalogue.refresh import Read, Refresher
+from cernvmcontroller.catalogue.refresh import Read, Refresher, source
 from cernvmcontroller.catalogue.sources import FeedSpec, authority_of, certificates, refused
 from cernvmcontroller.naming import new_id
 from cernvmcontroller.store import Actor, Store, feeds, operations
+from cernvmcontroller.store.surely import surely
 from cernvmcontroller.store.tables import FeedRow
 from cernvmcontroller.tasks import end
 
@@ -115,7 +116,7 @@ class Feeds:
         return feed
 
     async def change(self, actor: Actor, feed_id: str, update: FeedUpdate) -> Feed:
-        """Change a feed; another URL or authority has it read anew.
+        """Change a feed; another URL, authority or way to it has it read anew.
 
         Raises
         ------
@@ -139,14 +140,12 @@ class Feeds:
                     f"The feed {feed_id} is in the controller's configuration: change it there, or switch it "
                     "off here."
                 )
-            anew = any(
-                given.get(name, getattr(row, name)) != getattr(row, name) for name in ("url", "authority")
-            )
+            before = source(row)
             for name, value in given.items():
                 setattr(row, name, value)
             if {"url", "allow_http"} & given.keys():
                 self._check(row.url, allow_http=row.allow_http)
-            if anew:
+            if source(row) != before:
                 forget(row)
             if given:
                 row.next_check = datetime.now(UTC)
@@ -200,6 +199,11 @@ class Feeds:
             message = await self._refresh(feed_id)
         except CernVMError as failure:
             error = failure
+        await surely(lambda: self._end(operation, feed_id, message, error))
+
+    async def _end(
+        self, operation: str, feed_id: str, message: str | None, error: CernVMError | None
+    ) -> None:
         status = OperationStatus.FAILED if error else OperationStatus.SUCCEEDED
         async with self._store.write(Actor.system(), "feed.refresh", f"feed/{feed_id}", audit=False) as tx:
             problem = error.problem() if error else None
@@ -208,17 +212,25 @@ class Feeds:
     async def _follow_schedule(self) -> None:
         while True:
             self._wake.clear()
-            async with self._store.read() as session:
-                due = await feeds.due(session, datetime.now(UTC))
-            for feed_id in due:
-                if feed_id not in self._reading:
-                    self._reading.add(feed_id)
-                    self._begin(self._refresh_on_schedule(feed_id), f"refresh {feed_id}")
+            try:
+                await self._read_what_is_due()
+            except StoreUnavailable as error:
+                _log.warning("feeds not looked at", reason=error.detail)
+            except Exception:  # noqa: BLE001 - one bad round must not be the last one
+                _log.exception("feeds not looked at")
             try:
                 async with asyncio.timeout(_LOOK_EVERY):
                     await self._wake.wait()
             except TimeoutError:
                 continue
+
+    async def _read_what_is_due(self) -> None:
+        async with self._store.read() as session:
+            due = await feeds.due(session, datetime.now(UTC))
+        for feed_id in due:
+            if feed_id not in self._reading:
+                self._reading.add(feed_id)
+                self._begin(self._refresh_on_schedule(feed_id), f"refresh {feed_id}")
 
     async def _refresh_on_schedule(self, feed_id: str) -> None:
         try:
@@ -249,7 +261,10 @@ class Feeds:
 
 
 def forget(row: FeedRow) -> None:
-    """Have a feed read anew: what is known of its content was of another URL, or of another signer."""
+    """Have a feed read anew: what is known of its content was of another URL, or of another signer.
+
+    What it offers stays in the list, and is not believed until then.
+    """
     row.etag = row.last_modified = row.digest = row.signer = None
 
 
@@ -267,9 +282,10 @@ async def _put(tx: Transaction, row: FeedRow | None, spec: FeedSpec) -> None:
     if row is None:
         await feeds.add(tx, FeedRow(id=spec.id, next_check=datetime.now(UTC), **given))
     elif any(getattr(row, name) != value for name, value in given.items()):
-        if (row.url, row.authority) != (spec.url, authority):
-            forget(row)
+        before = source(row)
         for name, value in given.items():
             setattr(row, name, value)
+        if source(row) != before:
+            forget(row)
         row.next_check = datetime.now(UTC)
         await feeds.changed(tx, row)

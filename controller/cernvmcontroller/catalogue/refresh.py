@@ -143,10 +143,15 @@ class Refresher:
         return self._store.write(Actor.system(), "feed.refresh", f"feed/{row.id}", audit=False)
 
 
+def source(row: FeedRow) -> tuple[str, str | None, bool]:
+    """Return what decides what a feed says and whether it is believed: where, by whom, in which way."""
+    return row.url, row.authority, row.allow_http
+
+
 async def _same(tx: Transaction, old: FeedRow) -> FeedRow:
     """Return the feed's row, unless somebody changed meanwhile what is read: then nothing is written."""
     row = await feeds.get(tx.session, old.id)
-    if (row.url, row.authority) != (old.url, old.authority):
+    if source(row) != source(old):
         raise NotFound(f"The feed {old.id} was changed while it was read; it is read again.")
     return row
 

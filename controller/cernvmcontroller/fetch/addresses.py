@@ -9,9 +9,8 @@ Address = IPv4Address | IPv6Address
 
 _LAST = re.compile(r"(?:^|\.)(?:0x[0-9a-f]*|[0-9]+)\.?$", re.IGNORECASE)
 """A last label by which resolvers take a host for an address, in whatever notation (WHATWG URL, 3.5)."""
-_TRANSLATED = (IPv6Network("64:ff9b::/96"), IPv6Network("64:ff9b:1::/48"))
-"""NAT64 (RFC 6052, RFC 8215): the last 32 bits are an IPv4 address."""
-_COMPATIBLE = IPv6Network("::/96")
+_TRANSLATED = IPv6Network("64:ff9b::/96")
+"""NAT64 (RFC 6052): the last 32 bits are an IPv4 address."""
 
 
 def literal(host: str) -> Address | None:
@@ -36,18 +35,16 @@ def is_public(address: Address) -> bool:
     Not so loopback, private, link-local (with the clouds' metadata service), shared, multicast, reserved and
     unspecified addresses, and IPv6 addresses that carry one of these.
     """
-    if not address.is_global or address.is_multicast or address.is_reserved or address.is_unspecified:
-        return False
-    return all(is_public(inner) for inner in _carried(address))
+    if isinstance(address, IPv6Address):
+        if (inner := _carried(address)) is not None:
+            return is_public(inner)
+        if address.is_site_local:  # RFC 3879: no more, and still in use
+            return False
+    return address.is_global and not address.is_multicast and not address.is_reserved
 
 
-def _carried(address: Address) -> list[IPv4Address]:
-    """Return the IPv4 addresses that an IPv6 address stands for on its way."""
-    if isinstance(address, IPv4Address):
-        return []
-    carried = [address.ipv4_mapped, address.sixtofour]
-    if address.teredo is not None:
-        carried += address.teredo
-    if address in _COMPATIBLE or any(address in network for network in _TRANSLATED):
-        carried.append(IPv4Address(int(address) & 0xFFFFFFFF))
-    return [each for each in carried if each is not None]
+def _carried(address: IPv6Address) -> IPv4Address | None:
+    """Return the IPv4 address that an IPv6 address stands for, or goes by on its way."""
+    if address in _TRANSLATED:
+        return IPv4Address(int(address) & 0xFFFFFFFF)
+    return address.ipv4_mapped or address.sixtofour

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -33,6 +34,8 @@ _LONGEST_PAUSE = 60.0
 _MOST_FAILURES = 8
 """Broken connections in a row that brought nothing."""
 _PARTIAL = 206
+_WHOLE = re.compile(r"bytes [0-9]{1,19}-[0-9]{1,19}/([0-9]{1,19})")
+"""RFC 9110, section 14.4."""
 
 
 class _Known(msgspec.Struct):
@@ -159,10 +162,17 @@ class Transfer:
                 async for block in _blocks(response):
                     await _to_its_end(self._take, file, block)
                     await tell(self._done, total)
+        if total is not None and self._done < total:
+            raise Broken(f"Only {self._done} of {total} bytes came.")
 
     def _total(self, response: httpx.Response) -> int | None:
+        """Return how many bytes the whole has; the part that comes may be shorter."""
+        whole = _WHOLE.fullmatch(response.headers.get("Content-Range", ""))
         text = response.headers.get("Content-Length", "")
-        total = self._done + int(text[:20]) if text.isascii() and text.isdigit() else None
+        if response.status_code == _PARTIAL and whole:
+            total: int | None = int(whole[1])
+        else:
+            total = self._done + int(text[:20]) if text.isascii() and text.isdigit() else None
         if total is not None and total > self._limit:
             raise self._too_much()
         return total
@@ -183,7 +193,7 @@ class Transfer:
         if not self._done:
             self._path.unlink(missing_ok=True)
             self._note.write_bytes(msgspec.json.encode(self._known))
-        return self._path.open("ab", buffering=0)
+        return self._path.open("ab")
 
     def _take(self, file: BinaryIO, block: bytes) -> None:
         if self._done + len(block) > self._limit:

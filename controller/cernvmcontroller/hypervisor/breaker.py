@@ -42,7 +42,7 @@ class BackOff:
         At most.
     """
 
-    def __init__(self, first: float = 1, longest: float = 30) -> None:
+    def __init__(self, first: float = 1, longest: float = 10) -> None:
         self.first = first
         self.longest = longest
         self._attempts = 0

@@ -16,6 +16,7 @@ from cernvmcontroller.hypervisor.breaker import BackOff, Breaker
 from cernvmcontroller.hypervisor.domainevents import DomainEvents
 from cernvmcontroller.hypervisor.interface import Callback, ConnectionEvent, HypervisorEvent
 from cernvmcontroller.hypervisor.lent import Lent
+from cernvmcontroller.hypervisor.peer import Address, Peer, connections, hang_up
 from cernvmcontroller.hypervisor.refusal import explain, shown
 from cernvmcontroller.hypervisor.workers import Workers, in_own_thread
 
@@ -31,7 +32,7 @@ _KEEP_ALIVE = (2, 2)
 """Seconds between questions, and how many may stay unanswered: a dead peer is noticed within six seconds."""
 
 _MOST_ATTEMPTS = 4
-"""Attempts to connect that hang at the same time; on a silent socket each lasts for ever."""
+"""Attempts to connect that hang at the same time: those over SSH, and to a silent socket of this machine."""
 
 
 class Connection:
@@ -60,6 +61,7 @@ class Connection:
     ) -> None:
         self.uri = uri
         self.name = shown(uri)
+        self._peer = Peer.of(uri)
         self.deadline = deadline
         self.connect_deadline = connect_deadline
         self.reason = "not connected yet"
@@ -240,12 +242,17 @@ class Connection:
         if self._pending.count >= _MOST_ATTEMPTS:
             raise HostUnreachable(f"{self._pending.count} attempts to connect to {self.name} hang.")
         self._answers.clear()
-        attempt = _Attempt(self.uri, self._pending, lambda: self._in_loop(self._answers.set))
+        silence = HostUnreachable(f"{self.name} did not answer within {self.connect_deadline:g} s.")
+        try:
+            address = await self._peer.reach(self.connect_deadline) if self._peer else None
+        except TimeoutError:
+            raise silence from None
+        attempt = _Attempt(self.uri, self._pending, lambda: self._in_loop(self._answers.set), address)
         try:
             connection = await in_own_thread(attempt.run, "hypervisor open", self.connect_deadline)
         except TimeoutError:
             attempt.give_up()
-            raise HostUnreachable(f"{self.name} did not answer within {self.connect_deadline:g} s.") from None
+            raise silence from None
         except asyncio.CancelledError:
             attempt.give_up()
             raise
@@ -337,18 +344,26 @@ class _Attempt:
     ----------
     came_late
         Called in the attempt's thread: the peer answers again.
+    address
+        Where libvirt will connect to, over the network.
     """
 
-    def __init__(self, uri: str, pending: _Pending, came_late: Callable[[], None]) -> None:
+    def __init__(
+        self, uri: str, pending: _Pending, came_late: Callable[[], None], address: Address | None
+    ) -> None:
         self._uri = uri
         self._pending = pending
         self._came_late = came_late
+        self._address = address
+        self._others = connections(address) if address else set()
         self._given_up = False
 
     def give_up(self) -> None:
-        """Nobody waits any more."""
+        """Nobody waits any more: what hangs on the network is ended."""
         with self._pending.lock:
             self._given_up = True
+        if self._address is not None:
+            hang_up(self._address, self._others)
 
     def run(self) -> Any:
         """Connect (in a thread)."""

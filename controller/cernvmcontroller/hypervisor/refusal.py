@@ -45,7 +45,7 @@ _SENTENCES = {
         "it does not take the controller's SSH key. Put the public key into the authorized_keys of the "
         "account that the URI names"
     ),
-    r"ssh: Could not resolve hostname (?P<host>[^:]+)": (
+    r"Could not resolve hostname (?P<host>[^:]+)": (
         "the name {host} is not known to the controller's machine. Correct the URI, or its name service"
     ),
     r"ssh: connect to host (?P<host>\S+) port (?P<port>\d+): (?P<reason>[^:]+)": (

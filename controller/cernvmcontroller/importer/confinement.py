@@ -58,7 +58,7 @@ def owner(user: str) -> int | None:
 
 def command(program: Sequence[str], limits: Limits) -> list[str]:
     """Return the command line that runs a program within limits."""
-    privileges = ["--no-new-privs"]
+    privileges = ["--no-new-privs", "--pdeathsig=KILL"]  # it does not outlive the controller
     if os.geteuid() == 0:
         account = pwd.getpwnam(limits.user)
         privileges += [

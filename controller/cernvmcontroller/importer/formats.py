@@ -54,6 +54,7 @@ _MAGIC = (
     ("an encrypted disk", 0, b"LUKS\xba\xbe"),
     ("a tar archive", 257, b"ustar"),
     ("a zip archive", 0, b"PK\x03\x04"),
+    ("an ISO 9660 image", 0x8001, b"CD001"),
     *(("a compressed file", 0, magic) for magic in _COMPRESSED.values()),
 )
 _QCOW2 = _MAGIC[0][0]

@@ -17,6 +17,7 @@ from cernvmcontroller.importer.formats import Compression, DiskFormat
 
 if TYPE_CHECKING:
     from pathlib import Path
+    from typing import BinaryIO
 
 _MIB = 1024**2
 _CHUNK = 4 * _MIB
@@ -107,13 +108,13 @@ class Importer:
             packed.seek(0)
             limits = replace(self._limits, file=self._largest)
             with (work / _UNPACKED).open("xb") as result:
+                os.fchmod(result.fileno(), 0o444)  # by its number: by its name it may be another file later
                 await confined(_UNPACK[kind], limits, folder=work, source=packed, result=result)
-        (work / _UNPACKED).chmod(0o444)
         return work / _UNPACKED
 
     def _look(self, disk: Path, said: DiskFormat | None) -> tuple[DiskFormat, int]:
         """Return the format of an image and the size of the disk in it."""
-        with disk.open("rb") as file:
+        with _opened(disk) as file:
             head = file.read(formats.HEAD)
             length = file.seek(0, os.SEEK_END)
             file.seek(max(0, length - formats.TAIL))
@@ -128,13 +129,9 @@ class Importer:
 
     def _take_over(self, image: Path, expected: int) -> Imported:
         """Make the result ours, after a look at what another account made there."""
-        try:
-            file = os.fdopen(os.open(image, os.O_RDONLY | os.O_NOFOLLOW), "rb")
-        except OSError:
-            raise SourceFailed("The conversion of the image left nothing that could be used.") from None
-        with file:
+        with _opened(image) as file:
             status = os.fstat(file.fileno())
-            if not stat.S_ISREG(status.st_mode) or status.st_nlink != 1:
+            if status.st_nlink != 1:
                 raise SourceFailed("The conversion of the image left something else than a file.")
             os.fchown(file.fileno(), os.geteuid(), os.getegid())
             os.fchmod(file.fileno(), 0o444)
@@ -149,6 +146,25 @@ class Importer:
                 digest.update(chunk)
             os.fsync(file.fileno())
         return Imported(image, digest.hexdigest(), status.st_size, found)
+
+
+def _opened(path: Path) -> BinaryIO:
+    """Open a file in a folder where another account may have put anything.
+
+    Raises
+    ------
+    SourceFailed
+        It is none.
+    """
+    try:
+        # A pipe would have whoever opens it wait.
+        file = os.fdopen(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK), "rb")
+    except OSError:
+        raise SourceFailed("The conversion of the image left nothing that could be used.") from None
+    if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+        file.close()
+        raise SourceFailed("The conversion of the image left something else than a file.")
+    return file
 
 
 def remove(folder: Path) -> None:

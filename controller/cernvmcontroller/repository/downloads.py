@@ -21,11 +21,11 @@ from cernvmcontroller.repository import wanted as wishes
 from cernvmcontroller.repository.download import Download
 from cernvmcontroller.repository.settings import DownloadSettings
 from cernvmcontroller.store import Actor, Store, entries, feeds, operations
+from cernvmcontroller.store.surely import surely
 from cernvmcontroller.store.tables import ApplianceRow
 from cernvmcontroller.tasks import end
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
     from pathlib import Path
 
     from cernvmapi.models import ApplianceCreate
@@ -38,8 +38,6 @@ _log = structlog.get_logger(__name__)
 ACTION = "appliance.download"
 _TELL_EVERY = 1.0
 """Seconds between two times that the progress of a download is told."""
-_AGAIN = 5.0
-"""Seconds until a database that could not be used is tried again."""
 _MIB = 1024**2
 _FULL = {errno.ENOSPC, errno.EDQUOT}
 
@@ -145,9 +143,13 @@ class Downloads:
         if job is None or job.task is None or job.publishing:
             raise Conflict("The appliance is there in a moment; it is too late to cancel its download.")
         await end([job.task])
+        try:
+            async with self._store.write(actor, "operation.cancel", f"appliance/{appliance_id}") as tx:
+                await operations.finish(tx, operation_id, OperationStatus.CANCELLED, message="Cancelled.")
+        except StoreUnavailable:
+            self._begin(operation_id, job.wanted)  # nothing would go on with it, nor end it
+            raise
         await asyncio.to_thread(remove, self._folder / operation_id)
-        async with self._store.write(actor, "operation.cancel", f"appliance/{appliance_id}") as tx:
-            await operations.finish(tx, operation_id, OperationStatus.CANCELLED, message="Cancelled.")
 
     async def _wanted(self, request: ApplianceCreate) -> Wanted:
         if (request.entry is None) == (request.url is None):
@@ -178,7 +180,7 @@ class Downloads:
                     await self._download(operation, job, folder)
             job.publishing = True
             await asyncio.to_thread(remove, folder)
-            await self._surely(lambda: self._offer(operation, job.wanted))
+            await surely(lambda: self._offer(operation, job.wanted))
         except CernVMError as error:
             await self._failed(operation, job, error)
         except OSError as error:
@@ -210,26 +212,19 @@ class Downloads:
 
     async def _offer(self, operation: str, wanted: Wanted) -> None:
         async with self._store.write(Actor.system(), ACTION, f"appliance/{wanted.id}", audit=False) as tx:
-            await self._repository.add(tx, wanted.id)
+            manifest = await self._repository.add(tx, wanted.id)
             await operations.finish(tx, operation, OperationStatus.SUCCEEDED, message="It is ready.")
+        self._repository.offer(manifest)
         _log.info("appliance downloaded", appliance=wanted.id, verified=wanted.verifiable)
 
     async def _failed(self, operation: str, job: _Job, error: CernVMError) -> None:
         _log.warning("appliance not downloaded", appliance=job.wanted.id, reason=error.detail)
         await asyncio.to_thread(remove, self._folder / operation)
-        await self._surely(lambda: self._end(operation, job.wanted, error))
+        await surely(lambda: self._end(operation, job.wanted, error))
 
     async def _end(self, operation: str, wanted: Wanted, error: CernVMError) -> None:
         async with self._store.write(Actor.system(), ACTION, f"appliance/{wanted.id}", audit=False) as tx:
             await operations.finish(tx, operation, OperationStatus.FAILED, error=error.problem())
-
-    async def _surely(self, write: Callable[[], Awaitable[None]]) -> None:
-        """Write, as soon as the database takes it."""
-        while True:
-            try:
-                return await write()
-            except StoreUnavailable:
-                await asyncio.sleep(_AGAIN)
 
     # --- the disk ---
 

@@ -32,7 +32,7 @@ class Repository:
     manifests
         Paths of the manifests that the site configured.
     default
-        Id of the default appliance; else the first one that is not hidden.
+        Id of the default appliance; else that of before, or the first one that is not hidden.
     state
         Folder with what was downloaded, and in which verified images are remembered.
     """
@@ -68,8 +68,11 @@ class Repository:
             if manifest.appliance.id in known:
                 _log.warning("an appliance was downloaded and is configured too", id=manifest.appliance.id)
             known.setdefault(manifest.appliance.id, manifest)
+        async with self._store.read() as session:
+            rows = {row.id: row for row in await appliances.listed(session, hidden=True)}
         visible = [key for key, manifest in known.items() if not manifest.appliance.hidden]
-        default = self._default or (visible[0] if visible else None)
+        visible.sort(key=lambda key: not (key in rows and rows[key].default))  # stable: it stays the default
+        default = self._default or next(iter(visible), None)
         if default is not None and default not in known:
             raise Invalid(
                 f"The default appliance {default} is not among those configured: {', '.join(known)}."
@@ -79,7 +82,6 @@ class Repository:
             for key, manifest in known.items()
         }
         async with self._store.write(Actor.system(), "repository.load", "appliances", audit=False) as tx:
-            rows = {row.id: row for row in await appliances.listed(tx.session, hidden=True)}
             for key, manifest in self._known.items():
                 row = rows.get(key)
                 same = row is not None and appliances.to_model(row) == manifest.appliance
@@ -100,8 +102,10 @@ class Repository:
                 _log.error("a downloaded appliance cannot be used", reason=error.detail)
         return found
 
-    async def add(self, tx: Transaction, id_: str) -> None:
-        """Offer an appliance whose folder is here; the first one there is becomes the default.
+    async def add(self, tx: Transaction, id_: str) -> Manifest:
+        """List an appliance whose folder is here, and return it; the first one there is becomes the default.
+
+        Once that is committed, `offer` it.
 
         Raises
         ------
@@ -112,7 +116,11 @@ class Repository:
         first = not any(known.appliance.default for known in self._known.values())
         appliance = msgspec.structs.replace(manifest.appliance, default=first)
         await appliances.put(tx, appliance, str(manifest.image))
-        self._known[id_] = Manifest(appliance, manifest.image)
+        return Manifest(appliance, manifest.image)
+
+    def offer(self, manifest: Manifest) -> None:
+        """Have machines made of an appliance that was added."""
+        self._known[manifest.appliance.id] = manifest
 
     def expect(self, id_: str) -> None:
         """Take note that an appliance is being downloaded, so that who asks for it hears so."""

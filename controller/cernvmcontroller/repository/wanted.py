@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from datetime import datetime  # noqa: TC003 - msgspec reads the annotations at run time
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -59,7 +59,7 @@ def of_entry(request: ApplianceCreate, entry: FeedEntryRow, feed: FeedRow) -> Wa
     """Return the download of what a feed offers.
 
     What a feed says of a file is believed where nobody on the way could have changed it: it was signed, or it
-    could only come encrypted.
+    could only come encrypted. Not so what is left of a feed that has to be read anew, or that expired.
 
     Raises
     ------
@@ -74,7 +74,9 @@ def of_entry(request: ApplianceCreate, entry: FeedEntryRow, feed: FeedRow) -> Wa
     file = said.enclosures[0]
     checksum = _strongest(file.checksums)
     url = None if checksum else said.checksum_url
-    believed = feed.signer is not None or not feed.allow_http
+    expired = said.expires is not None and said.expires <= datetime.now(UTC)
+    current = feed.digest is not None and not expired
+    believed = current and (feed.signer is not None or not feed.allow_http)
     if url is not None and not url.startswith("https:"):
         believed = False
     wanted = Wanted(

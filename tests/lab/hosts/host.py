@@ -256,7 +256,9 @@ class Host:
         switch = self.place.switch
         with contextlib.suppress(NamespacesFailed):  # the end of a cable whose host lost power goes by itself
             switch.inside("ip", "link", "delete", self.name)
-        peer = ("peer", "name", "eth0", "netns", str(self._namespaces.pid))
+        # The card is the same after a loss of power: neighbours go on to use what they know.
+        mac = ":".join(["02", "00", *(f"{int(part):02x}" for part in self.address.split("."))])
+        peer = ("peer", "name", "eth0", "address", mac, "netns", str(self._namespaces.pid))
         switch.inside("ip", "link", "add", self.name, "type", "veth", *peer)
         switch.inside("ip", "link", "set", self.name, "master", "switch", "up")
         self.inside("ip", "address", "add", f"{self.address}/24", "dev", "eth0")

@@ -7,7 +7,7 @@ import pytest
 from tests.unit.catalogue.endorser import IMAGES, Endorser
 from tests.unit.fetch.server import Server
 
-from cernvmapi.errors import Conflict, Invalid, NotFound
+from cernvmapi.errors import Conflict, Invalid, NotFound, StoreUnavailable
 from cernvmapi.models import Appliance, FeedCreate, FeedUpdate, OperationStatus
 from cernvmcontroller.catalogue import feeds as service
 from cernvmcontroller.catalogue.catalogue import Catalogue
@@ -191,6 +191,56 @@ async def test_the_schedule_reads_what_is_due(site, monkeypatch):
     site.server.page("/feed", rss("a"))
     feed = await site.until(lambda feed: feed.entries)
     assert feed.failing_since is None
+
+
+async def test_the_schedule_goes_on_after_the_database_was_away(site, monkeypatch):
+    monkeypatch.setattr(service, "_LOOK_EVERY", 0.02)
+    due, away = service.feeds.due, [1, 1]
+
+    async def sometimes(*arguments):
+        if away:
+            away.pop()
+            raise StoreUnavailable("The database is away.")
+        return await due(*arguments)
+
+    monkeypatch.setattr(service.feeds, "due", sometimes)
+    site.server.page("/feed", rss("a"))
+    await site.add(enabled=True)
+    await site.until(lambda feed: feed.entries)
+    assert away == []
+
+
+async def test_a_refresh_ends_though_the_database_is_away_at_its_end(site, monkeypatch):
+    monkeypatch.setattr("cernvmcontroller.store.surely._AGAIN", 0.01)
+    finish, away = service.operations.finish, [1, 1]
+
+    async def sometimes(*arguments, **more):
+        if away:
+            away.pop()
+            raise StoreUnavailable("The database is away.")
+        return await finish(*arguments, **more)
+
+    monkeypatch.setattr(service.operations, "finish", sometimes)
+    site.server.page("/feed", rss("a"))
+    await site.add()
+    assert (await site.refresh()).status is OperationStatus.SUCCEEDED
+
+
+async def test_what_came_without_encryption_is_read_anew_once_that_is_not_allowed_any_more(site):
+    site.server.etag("/feed", rss("a"))
+    await site.add()
+    await site.refresh()
+    await site.feeds.close()
+    secure = "https://feeds.example.org/"
+    for url, allowed in ((site.url(), True), (secure, True), (secure, False)):
+        configured = [FeedSpec(id="two", title="Two", url=url, allow_http=allowed)]
+        async with site.store.write(Actor.system(), "test", "feeds", audit=False) as tx:
+            for row in await service.feeds.listed(tx.session):
+                row.digest = "as it was read"
+        await Feeds(site.store, Fetcher(Policy(), ssl.create_default_context()), configured)._load()
+    async with site.store.read() as session:
+        assert (await service.feeds.get(session, "two")).digest is None
+        assert (await service.feeds.get(session, "one")).digest is not None
 
 
 async def test_a_feed_inside_of_the_site_is_refused_when_it_is_added(site):

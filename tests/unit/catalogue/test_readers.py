@@ -61,7 +61,7 @@ def test_our_namespace_says_what_rss_cannot_whatever_its_prefix():
     digest = "A1" * 32
     content = rss(
         "<title>CernVM</title><guid>g</guid><x:sha256>" + digest + "</x:sha256><x:version>5.1</x:version>"
-        "<x:arch>aarch64</x:arch><x:virtualSize>20480</x:virtualSize><x:minMemory>2048</x:minMemory>"
+        "<x:arch>arm64</x:arch><x:virtualSize>20480</x:virtualSize><x:minMemory>2048</x:minMemory>"
         "<x:minVcpus>2</x:minVcpus><x:firmware>uefi</x:firmware><x:context>nocloud configdrive</x:context>"
         "<x:expires>2030-01-01T00:00:00Z</x:expires><x:licence>GPL</x:licence><x:appliance>cernvm5</x:appliance>"
         "<x:signature>image.asc</x:signature><x:os>EL 9</x:os>"

@@ -43,6 +43,13 @@ def test_a_list_that_somebody_else_signed_is_refused(endorser, other):
         read(other.sign(IMAGES.read_bytes()), URL, endorser.authority)
 
 
+def test_whom_the_system_trusts_for_other_things_signs_no_list(endorser, other, tmp_path, monkeypatch):
+    for name, value in other.trusted_by_the_system(tmp_path).items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(SourceFailed, match=r"could not be verified"):
+        read(other.sign(IMAGES.read_bytes()), URL, endorser.authority)
+
+
 def test_a_list_that_was_changed_is_refused(endorser):
     signed = endorser.sign(IMAGES.read_bytes())
     assert b"121243136" in signed

@@ -12,7 +12,7 @@ from cernvmcontroller.fetch import Policy
 from cernvmcontroller.fetch.addresses import is_public, literal
 
 
-@pytest.mark.parametrize("address", ["93.184.216.34", "8.8.8.8", "2606:4700::1111"])
+@pytest.mark.parametrize("address", ["93.184.216.34", "8.8.8.8", "2606:4700::1111", "64:ff9b::8.8.8.8"])
 def test_strangers_are_public(address):
     assert is_public(ip_address(address))
 
@@ -24,7 +24,7 @@ def test_strangers_are_public(address):
         "192.0.2.1", "192.168.0.1", "198.18.0.1", "224.0.0.1", "240.0.0.1", "255.255.255.255", "::", "::1",
         "::7f00:1", "::ffff:10.0.0.1", "64:ff9b::a00:1", "64:ff9b:1::a00:1", "2002:a00:1::",
         "2001:0:4136:e378::",
-        "fc00::1", "fd00:ec2::254", "fe80::1", "ff02::1", "2001:db8::1",
+        "fc00::1", "fd00:ec2::254", "fe80::1", "fec0::1", "ff02::1", "2001:db8::1",
     ],
 )  # fmt: skip
 def test_what_is_inside_is_not_public(address):

@@ -178,6 +178,26 @@ async def test_a_file_without_an_end_ends_at_the_limit(server, get, tmp_path):
     assert (tmp_path / "partial").stat().st_size <= 2 * MIB
 
 
+async def test_a_server_that_sends_less_than_the_rest_is_asked_for_more(server, get):
+    server.file("/image", BODY, breaks=[MIB])
+    first = server.paths["/image"]
+
+    async def stingy(writer, headers):
+        if "range" not in headers:
+            await first(writer, headers)
+            return
+        start = int(headers["range"][6:-1])
+        part = BODY[start : start + MIB]
+        head = f"Content-Range: bytes {start}-{start + len(part) - 1}/{len(BODY)}\r\n"
+        head += f'ETag: "v1"\r\nConnection: close\r\nContent-Length: {len(part)}\r\n\r\n'
+        writer.write(b"HTTP/1.1 206 Partial Content\r\n" + head.encode() + part)
+
+    server.paths["/image"] = stingy
+    got, _ = await get()
+    assert got.path.read_bytes() == BODY
+    assert parts(server) == ["all", *(f"bytes={n * MIB}-" for n in (1, 2, 3))]
+
+
 async def test_another_part_than_the_one_asked_for_is_refused(server, get):
     server.file("/image", BODY, breaks=[MIB])
     first = server.paths["/image"]

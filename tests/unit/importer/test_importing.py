@@ -6,6 +6,7 @@ import gzip
 import hashlib
 import os
 import struct
+import sys
 from pathlib import Path
 
 import pytest
@@ -155,6 +156,30 @@ async def test_other_formats_are_refused_by_their_magic_whatever_they_are_called
         await take(images.header(images.raw(tmp_path / "image.raw"), 0, magic), DiskFormat.RAW)
 
 
+async def test_a_disc_that_boots_as_a_disk_too_is_refused(tmp_path, take):
+    with pytest.raises(SourceFailed, match="ISO 9660"):
+        await take(images.header(images.raw(tmp_path / "image.raw"), 0x8001, b"CD001"), DiskFormat.RAW)
+
+
+@pytest.mark.parametrize("trap", ["pipe", "link"])
+async def test_what_an_unpacker_leaves_is_looked_at_before_it_is_touched(tmp_path, take, monkeypatch, trap):
+    """As if a flaw had made it somebody else's program, in its own folder."""
+    precious = tmp_path / "precious"
+    precious.touch(mode=0o600)
+
+    async def taken_over(program, limits, *, folder, **_):
+        left = folder / "unpacked"
+        left.unlink()
+        left.symlink_to(precious) if trap == "link" else os.mkfifo(left)
+
+    monkeypatch.setattr("cernvmcontroller.importer.importing.confined", taken_over)
+    (tmp_path / "i.gz").write_bytes(gzip.compress(b"x"))
+    async with asyncio.timeout(10):
+        with pytest.raises(SourceFailed, match="left"):
+            await take(tmp_path / "i.gz")
+    assert precious.stat().st_mode & 0o777 == 0o600
+
+
 async def test_an_image_of_two_formats_is_refused(tmp_path, take):
     path = images.qcow2(tmp_path / "image")
     with path.open("ab") as file:
@@ -242,6 +267,26 @@ async def test_a_program_that_does_not_end_is_ended_with_all_that_it_began(tmp_p
     child = int((tmp_path / "said").read_text())
     async with asyncio.timeout(10):
         while running(child):  # noqa: ASYNC110 - nobody tells when a process that is not our child ends
+            await asyncio.sleep(0.01)
+
+
+async def test_a_program_does_not_outlive_a_controller_that_is_killed(tmp_path):
+    script = (
+        "import asyncio, sys, pathlib\n"
+        "from cernvmcontroller.importer.confinement import Limits, confined\n"
+        "with open(sys.argv[1], 'wb') as said:\n"
+        "    program = ['sh', '-c', 'echo $$; exec sleep 1000']\n"
+        "    asyncio.run(confined(program, Limits(), folder=pathlib.Path('/'), result=said))\n"
+    )
+    said = tmp_path / "said"
+    controller = await asyncio.create_subprocess_exec(sys.executable, "-c", script, str(said))
+    async with asyncio.timeout(30):
+        while not (said.exists() and said.read_text().endswith("\n")):  # noqa: ASYNC110 - another process
+            await asyncio.sleep(0.01)
+    controller.kill()
+    await controller.wait()
+    async with asyncio.timeout(10):
+        while running(int(said.read_text())):  # noqa: ASYNC110 - nobody tells when it ends
             await asyncio.sleep(0.01)
 
 

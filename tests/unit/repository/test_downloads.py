@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import hashlib
 import ssl
+from datetime import UTC, datetime, timedelta
 
 import msgspec
 import pytest
@@ -59,7 +60,7 @@ class Site:
         async with self.store.write(Actor.system(), "test", "feeds", audit=False) as tx:
             if await feeds.find(tx.session, "orchard") is None:
                 row = FeedRow(id="orchard", title="O", url=self.url("/"), interval=3600, signer=signer)
-                row.allow_http = allow_http
+                row.allow_http, row.digest = allow_http, "as it was read"
                 await feeds.add(tx, row)
             await entries.replace(tx, "orchard", entries.prepared("orchard", [entry]))
         return entries.entry_id("orchard", path)
@@ -228,6 +229,19 @@ async def test_a_feed_that_anybody_on_the_way_could_change_is_not_believed(site,
         await site.ask(entry)
 
 
+async def test_what_has_to_be_read_anew_or_expired_is_not_believed(site, image):
+    content, checksums = image
+    site.server.file("/apple.qcow2", content)
+    entry = await site.offer(checksums=checksums, expires=datetime.now(UTC) - timedelta(hours=1))
+    with pytest.raises(Invalid, match="Nobody can say"):
+        await site.ask(entry)
+    entry = await site.offer(checksums=checksums)
+    async with site.store.write(Actor.system(), "test", "feeds", audit=False) as tx:
+        (await feeds.get(tx.session, "orchard")).digest = None
+    with pytest.raises(Invalid, match="Nobody can say"):
+        await site.ask(entry)
+
+
 # --- what does not ---
 
 
@@ -362,6 +376,43 @@ async def test_a_download_is_cancelled_and_nothing_of_it_stays(site, image):
         await site.operations.cancel(CAROL, operation.id)
 
 
+async def test_a_download_whose_cancelling_cannot_be_written_down_goes_on(site, image, monkeypatch):
+    content, checksums = image
+    more = endless(site.server, "/apple.qcow2", content)
+    operation = await site.ask(await site.offer(checksums=checksums))
+    await site.until(operation, lambda found: found.message.startswith("Downloading"))
+
+    def away(*_, **__):
+        raise StoreUnavailable("The database is away.")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(downloads.operations, "finish", away)
+        with pytest.raises(StoreUnavailable):
+            await site.operations.cancel(CAROL, operation.id)
+    more.set()
+    assert (await site.end_of(operation)).status is OperationStatus.SUCCEEDED
+
+
+async def test_an_appliance_is_offered_only_when_that_is_written_down(site, image, monkeypatch):
+    content, checksums = image
+    monkeypatch.setattr("cernvmcontroller.store.surely._AGAIN", 0.01)
+    site.server.file("/apple.qcow2", content)
+    finish, offered = downloads.operations.finish, []
+
+    async def once_away(*arguments, **more):
+        offered.append(sorted(site.repository.bases()))
+        if len(offered) == 1:
+            raise StoreUnavailable("The database is away.")
+        return await finish(*arguments, **more)
+
+    monkeypatch.setattr(downloads.operations, "finish", once_away)
+    assert (await site.end_of(await site.ask(await site.offer(checksums=checksums)))).error is None
+    assert offered == [[], []]
+    assert (await site.repository.appliance("apple-2-1")).default, (
+        "the first one, though not at the first try"
+    )
+
+
 async def test_one_that_waits_for_its_turn_is_cancelled_too(site, image):
     content, _ = image
     site.settings = DownloadSettings(at_once=1)
@@ -438,7 +489,7 @@ async def test_what_nobody_goes_on_with_is_thrown_away_at_the_start(site):
 
 async def test_a_database_that_is_away_for_a_moment_does_not_cost_the_download(site, image, monkeypatch):
     content, checksums = image
-    monkeypatch.setattr(downloads, "_AGAIN", 0.01)
+    monkeypatch.setattr("cernvmcontroller.store.surely._AGAIN", 0.01)
     site.server.file("/apple.qcow2", content)
     entry = await site.offer(checksums=checksums)
     whole, left = site.store.write, [1, 1, 1]

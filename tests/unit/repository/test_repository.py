@@ -59,6 +59,15 @@ async def test_the_first_visible_appliance_is_the_default(store, tmp_path):
         made.choose("plum")
 
 
+async def test_the_default_stays_when_others_come_before_it(store, tmp_path):
+    pear = manifest(tmp_path, "pear")
+    await repository(store, tmp_path, pear)
+    made = await repository(store, tmp_path, manifest(tmp_path, "apple"), pear)
+    assert made.choose(None).appliance.id == "pear"
+    made = await repository(store, tmp_path, manifest(tmp_path, "apple"), pear, default="apple")
+    assert [appliance.id for appliance in await made.appliances() if appliance.default] == ["apple"]
+
+
 async def test_an_appliance_that_is_configured_no_more_is_hidden(store, tmp_path):
     apple, pear = manifest(tmp_path, "apple"), manifest(tmp_path, "pear")
     await repository(store, tmp_path, apple, pear)

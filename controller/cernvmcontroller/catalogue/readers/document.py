@@ -11,6 +11,14 @@ from cernvmapi.models import Entry, FeedKind  # noqa: TC001
 
 MOST_ENTRIES = 20_000
 
+_ARCHITECTURES = {
+    **dict.fromkeys(("amd64", "x64", "x86-64"), "x86_64"),
+    **dict.fromkeys(("x86", "ia32", "i386", "i486", "i586", "x86_pae"), "i686"),
+    "arm64": "aarch64",
+    "ppc64el": "ppc64le",
+}
+"""Other names of them, as Debian, Docker and the makers of processors use them."""
+
 _LARGEST = 2**60
 """An exbibyte: what is above it is no size."""
 
@@ -28,7 +36,7 @@ class Document(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def checked(document: Document) -> Document:
-    """Return the document with each guid once, the first one's entry.
+    """Return the document with each guid once, the first one's entry, and architectures as libvirt says them.
 
     Raises
     ------
@@ -42,8 +50,14 @@ def checked(document: Document) -> Document:
         )
     unique: dict[str, Entry] = {}
     for entry in document.entries:
-        unique.setdefault(entry.guid, entry)
+        said = msgspec.structs.replace(entry, arch=architecture(entry.arch))
+        unique.setdefault(entry.guid, said)
     return msgspec.structs.replace(document, entries=list(unique.values()))
+
+
+def architecture(word: str) -> str:
+    """Return libvirt's name of an architecture; what is not known as it is."""
+    return _ARCHITECTURES.get(word.lower(), word)
 
 
 def count(value: object, largest: int = _LARGEST) -> int | None:
