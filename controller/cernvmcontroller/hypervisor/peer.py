@@ -97,9 +97,15 @@ def hang_up(address: Address, spare: set[Address]) -> None:
 
 
 def _ends(address: Address) -> Iterator[socket.socket]:
-    """Yield a socket for each connection to an address; each is closed when the next one is asked for."""
+    """Yield this process' connections to an address; each is good until the next one is asked for.
+
+    No file is duplicated for that: closing the copy of a database's file would end its locks (fcntl(2)).
+    """
     for file in _OWN_FILES.iterdir():
-        # Of a duplicate, for the file itself may be closed, and its number used again, at any moment.
-        with contextlib.suppress(OSError), socket.socket(fileno=os.dup(int(file.name))) as end:
-            if end.type == socket.SOCK_STREAM and end.getpeername()[:2] == address:
-                yield end
+        with contextlib.suppress(OSError):  # it is no socket, not connected, or closed meanwhile
+            end = socket.socket(fileno=int(file.name))
+            try:
+                if end.type == socket.SOCK_STREAM and end.getpeername()[:2] == address:
+                    yield end
+            finally:
+                end.detach()  # it is whose it was

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -54,6 +55,13 @@ async def test_nobody_there_is_said_in_plain_words(silent: socket.socket) -> Non
         await Peer("127.0.0.1", port).reach(5)
     with pytest.raises(HostUnreachable, match=r"the name nowhere\.invalid is not known"):
         await Peer("nowhere.invalid", port).reach(20)
+
+
+def test_looking_for_connections_leaves_nothing_open(silent: socket.socket) -> None:
+    ours = Path("/proc/self/fd")
+    before = len(list(ours.iterdir()))
+    connections(silent.getsockname())
+    assert len(list(ours.iterdir())) == before
 
 
 def test_only_the_new_connections_are_hung_up(silent: socket.socket) -> None:
