@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, field
 
-from cernvmapi.models import Label, Level, Name, Received, Sent, Slug
+from cernvmapi.models import Labels, Level, Name, Received, Sent, Slug
 
 _END = r"$(?!\n)"
 """The end: ``$`` alone lets a line break pass."""
@@ -26,7 +26,6 @@ https://libvirt.org/uri.html and https://libvirt.org/remote.html.
 
 Uri = Annotated[str, Meta(pattern=URI_PATTERN, max_length=512)]
 Notes = Annotated[str, Meta(max_length=10_000)]
-Labels = Annotated[dict[Label, Label], Meta(max_length=100)]
 FilePath = Annotated[str, Meta(pattern=rf"^(/[A-Za-z0-9_.-]*[A-Za-z0-9_-]){{1,16}}{_END}", max_length=255)]
 Place = Annotated[str, Meta(pattern=rf"^({_USER}{_PLACE})?{_END}", max_length=255)]
 Subnet = Annotated[str, Meta(pattern=rf"^[0-9]{{1,3}}(\.[0-9]{{1,3}}){{3}}/[0-9]{{1,2}}{_END}")]

@@ -29,7 +29,7 @@ COLLECTIONS = (
     "usage",
     "volumes",
 )
-"""What the views ask about; nothing else of the API is forwarded."""
+"""What the views ask about; nothing else of the API is forwarded. The controller decides who may what."""
 
 LARGEST_ANSWER = 16 * 1024 * 1024
 
@@ -43,7 +43,7 @@ def api_path(path: str) -> str:
     Raises
     ------
     NotFound
-        For what the views have no business with, the secrets of notebook servers above all.
+        For what the views have no business with.
     """
     if not _PATH.fullmatch(path) or _SESSION.fullmatch(path):
         raise NotFound("This server forwards nothing to that path of the API.")

@@ -35,8 +35,8 @@ if TYPE_CHECKING:
 LARGEST_BODY = 1024 * 1024
 """Bytes of a request; the controller takes no more either."""
 
-LONGEST = 1024
-"""Bytes of a query parameter at most, which is what a page's cursor may have."""
+LONGEST = 8 * 1024
+"""Bytes of a query parameter at most: the ids of all machines of a page."""
 
 MOST_PARAMETERS = 16
 

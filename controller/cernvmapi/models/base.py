@@ -12,7 +12,10 @@ API_PREFIX = "/services/cernvm/api/v1"
 
 T = TypeVar("T")
 
-Name = Annotated[str, Meta(min_length=1, max_length=255)]
+_UNSEEN = "\\x00-\\x1f\\x7f-\\x9f\\u200e\\u200f\\u2028-\\u202e\\u2066-\\u2069"
+"""Controls, line ends, and what turns the direction of reading: a name is one line, and shows itself."""
+
+Name = Annotated[str, Meta(min_length=1, max_length=255, pattern=f"^[^{_UNSEEN}]*$(?!\\n)")]
 """What a person typed: any script, never used as a path, a domain name or a certificate name."""
 
 Slug = Annotated[str, Meta(pattern=r"^[a-z0-9]([a-z0-9._-]{0,61}[a-z0-9])?$(?!\n)")]
@@ -24,6 +27,9 @@ OwnerId = Annotated[str, Meta(min_length=1, max_length=255)]
 """An account beyond its name, which another account may get later; opaque, made by the hub."""
 
 Label = Annotated[str, Meta(max_length=255)]
+
+Labels = Annotated[dict[Label, Label], Meta(max_length=32)]
+"""Each change of what has them is an event with all of them."""
 
 CpuFeature = Annotated[str, Meta(pattern=r"^[a-z0-9_.-]{1,64}$")]
 

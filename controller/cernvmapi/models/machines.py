@@ -8,7 +8,7 @@ from typing import Annotated
 
 from msgspec import Meta, field
 
-from cernvmapi.models.base import CpuFeature, Label, Name, OwnerId, Problem, Received, Sent, Slug
+from cernvmapi.models.base import CpuFeature, Labels, Name, OwnerId, Problem, Received, Sent, Slug
 
 
 class Status(StrEnum):
@@ -143,7 +143,7 @@ class MachineCreate(Received, frozen=True, kw_only=True):
     """Only hosts of this processor architecture (``x86_64``); None: any that runs the appliance."""
     cpu_features: list[CpuFeature] = field(default_factory=list)
     """Only hosts whose processors have these (``avx2``), in libvirt's names."""
-    host_labels: dict[Label, Label] = field(default_factory=dict)
+    host_labels: Labels = field(default_factory=dict)
     """Only hosts with these labels."""
     apart: Slug | None = None
     """A group of the owner's machines of which no host gets two."""
@@ -157,7 +157,7 @@ class MachineCreate(Received, frozen=True, kw_only=True):
     notebook: bool = False
     """The machine serves a hub server: its start waits for a session."""
     start: bool = False
-    labels: dict[Label, Label] = field(default_factory=dict)
+    labels: Labels = field(default_factory=dict)
     notes: Annotated[str, Meta(max_length=10_000)] = ""
 
 
@@ -171,7 +171,7 @@ class MachineChange(Received, frozen=True, kw_only=True):
     """The hub server that it serves from now on; only an administrator or the hub says so."""
     owner_id: OwnerId | None = None
     """Which account of the name `owner` its home is for; only an administrator or the hub says so."""
-    labels: dict[Label, Label] | None = None
+    labels: Labels | None = None
     """All of them: what is not among them is gone."""
     notes: Annotated[str, Meta(max_length=10_000)] | None = None
 

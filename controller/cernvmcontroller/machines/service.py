@@ -243,13 +243,14 @@ class Machines:
             if row.target is Target.DELETED:
                 raise Conflict("The machine is being deleted: it gets no other name any more.")
             tx.details["was"] = row.owner
+            before = to_model(row)
             for field in ("name", "labels", "notes"):
                 wanted = getattr(request, field)
                 if wanted is not None:
                     setattr(row, field, wanted)
             if (request.owner, request.server_name, request.owner_id) != (None, None, None):
                 await hands.change_machine(tx, row, request)
-            machine = await changed(tx, row)
+            machine = before if to_model(row) == before else await changed(tx, row)
         if machine.home is not None:
             await self._shop.sidecars.go_on(machine.home)
         self._shop.poke(machine_id)

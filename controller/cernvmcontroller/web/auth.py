@@ -128,8 +128,9 @@ def refuse_foreign_pages(handler: RequestHandler) -> None:
     """
     request = handler.request
     headers = request.headers
-    followed_link = request.method in SAFE_METHODS and headers.get("Sec-Fetch-Mode", "navigate") == "navigate"
-    if followed_link:
+    # Who follows a link asks without `Origin`.
+    default = "cors" if "Origin" in headers else "navigate"
+    if request.method in SAFE_METHODS and headers.get("Sec-Fetch-Mode", default) == "navigate":
         return
     came_from = headers.get("Origin", headers.get("Referer"))
     foreign = came_from is not None and urlsplit(came_from).netloc.lower() != request.host.lower()

@@ -131,4 +131,7 @@ async def test_name_labels_and_notes_are_changed_and_what_is_not_named_stays(lab
     changed = await change(lab, machine, name="Thesis", labels={"b": "2"})
     assert (changed.name, changed.labels, changed.notes) == ("Thesis", {"b": "2"}, "first")
     assert (await change(lab, machine, notes="")).notes == ""
+    last = lab.engine.events.last_id()
+    await change(lab, machine, name="Thesis", notes="")
+    assert lab.engine.events.last_id() == last, "nothing changed, nothing is told"
     assert [one.id for one in (await lab.engine.machines.page(search="thesis")).items] == [machine.id]

@@ -150,6 +150,7 @@ async def test_a_token_in_the_url_is_no_token(served):
         {"Sec-Fetch-Site": "same-site", "Sec-Fetch-Mode": "cors"},
         {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "no-cors"},
         {"Origin": "http://bob.hub.localhost", "Sec-Fetch-Mode": "cors"},
+        {"Origin": "http://bob.hub.localhost"},
     ],
     ids=str,
 )

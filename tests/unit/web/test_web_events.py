@@ -1,6 +1,7 @@
 """The stream of events: nothing is lost, nobody sees what is not theirs, and it ends when it must."""
 
 import asyncio
+import json
 from contextlib import asynccontextmanager
 
 import httpx
@@ -94,6 +95,16 @@ async def test_users_are_told_of_their_own_things_only(served):
         assert [int(m.id) for m in await alice.next(2)] == [last, mine]
         assert len(await carol.next(6)) == 6
         assert [int(m.id) for m in await service.next(1)] == [last]
+
+
+async def test_who_may_not_act_is_told_of_no_actions(served):
+    """As the list has none for them: no button looks possible that is not."""
+    async with listening(served, "alice-read") as reads, listening(served, "alice-write") as acts:
+        served.engine.emit("machine.changed", "machine/m-alice", "alice", {"id": "m-1", "actions": ["start"]})
+        (message,) = await reads.next(1)
+        assert json.loads(message.data)["data"]["actions"] == []
+        (message,) = await acts.next(1)
+        assert json.loads(message.data)["data"]["actions"] == ["start"]
 
 
 async def test_only_the_wished_types_are_told(served):

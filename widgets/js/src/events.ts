@@ -25,6 +25,8 @@ export const TIMES = {
   poll: 5000,
   /** Without a sign of life (the controller gives one every 15 s) a stream is dead. */
   silence: 45_000,
+  /** A stream that lasted so long had not failed. */
+  lasting: 5000,
   /** After this long without the controller nobody looks at the page any more. */
   giveUp: 10 * 60_000,
 };
@@ -118,6 +120,7 @@ export class EventStream {
         aborted.signal,
       );
       if (!response.ok || !response.body) throw new Problem(response.status, "", "");
+      const opened = Date.now();
       const fresh = this.lastId === "";
       this.reached("live");
       if (fresh) this.reset();
@@ -129,8 +132,10 @@ export class EventStream {
         if (done) throw new Problem(0, "", "");
         clearTimeout(timer);
         timer = setTimeout(() => aborted.abort(), TIMES.silence);
-        for (const message of reader.feed(decoder.decode(value, { stream: true }))) this.heard(message);
+        const messages = reader.feed(decoder.decode(value, { stream: true }));
+        if (messages.length > 0 || Date.now() - opened >= TIMES.lasting) this.failures = 0;
         if (reader.lastId) this.lastId = reader.lastId;
+        for (const message of messages) this.heard(message);
       }
     } finally {
       clearTimeout(timer);
@@ -141,6 +146,7 @@ export class EventStream {
 
   private async poll(): Promise<void> {
     await this.door.ask("GET", "health");
+    this.failures = 0;
     this.reached("polling");
     this.reset();
     await this.pause(TIMES.poll);
@@ -152,22 +158,32 @@ export class EventStream {
       return;
     }
     const event = JSON.parse(message.data) as Happening;
-    for (const listener of this.listeners) listener.event(event);
+    this.tell((listener) => listener.event(event));
   }
 
   private reset(): void {
-    for (const listener of this.listeners) listener.reset();
+    this.tell((listener) => listener.reset());
+  }
+
+  /** Tell all; a view that fails is no reason to take the connection for lost. */
+  private tell(say: (listener: Listener) => void): void {
+    for (const listener of this.listeners) {
+      try {
+        say(listener);
+      } catch (error) {
+        console.error(error);
+      }
+    }
   }
 
   private reached(state: "live" | "polling"): void {
-    this.failures = 0;
     this.lostAt = null;
     this.say({ state });
   }
 
   private say(connection: Connection): void {
     this.now = connection;
-    for (const listener of this.listeners) listener.connection(connection);
+    this.tell((listener) => listener.connection(connection));
   }
 
   private async pause(milliseconds: number | null): Promise<void> {

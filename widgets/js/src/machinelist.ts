@@ -72,6 +72,8 @@ export class MachineList {
   /** Take in what happened, without asking where the answer is known. */
   heard(event: Happening): void {
     if (!event.type.startsWith("machine.")) return;
+    // The page that is on its way may be of before this.
+    if (this.loading) this.settle();
     const id = event.subject.slice("machine/".length);
     const place = this.places.get(id);
     const shown = place === undefined ? undefined : this.rows[place];

@@ -17,6 +17,15 @@ if (root) {
 }
 
 function read(): Place {
-  const [room = "", machine = null] = location.hash.slice(1).split("/").map(decodeURIComponent);
+  const [room = "", machine = null] = location.hash.slice(1).split("/").map(decoded);
   return { room, machine };
+}
+
+/** A part of an address as it was meant; what somebody typed wrong leads nowhere. */
+function decoded(part: string): string {
+  try {
+    return decodeURIComponent(part);
+  } catch {
+    return part;
+  }
 }

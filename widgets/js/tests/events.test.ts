@@ -158,3 +158,35 @@ test("without a stream it is polled", async () => {
   expect(seen.resets).toBe(3);
   expect(seen.states.at(-1)).toBe("polling");
 });
+
+test("a stream that ends as soon as it opens is asked for less and less", async () => {
+  const door = new StreamingDoor();
+  follow(door);
+  for (let second = 0; second < 60; second += 1) {
+    await passing(1000);
+    if (stream?.connection.state === "live") door.end();
+  }
+  expect(door.headers.length).toBeLessThan(12);
+});
+
+test("a view that fails costs neither the stream nor the others", async () => {
+  const door = new StreamingDoor();
+  const complained = vi.spyOn(console, "error").mockReturnValue(undefined);
+  const seen = follow(door);
+  stream?.listen({
+    event: () => {
+      throw new Error("a fault of a view");
+    },
+    reset: () => undefined,
+    connection: () => undefined,
+  });
+  await passing(1);
+  door.write('id: 6\nevent: machine.changed\ndata: {"id":6}\n\n');
+  await passing(1);
+  door.write('id: 7\nevent: machine.changed\ndata: {"id":7}\n\n');
+  await passing(1);
+  expect(seen.events).toEqual([6, 7]);
+  expect(seen.states.at(-1)).toBe("live");
+  expect(complained).toHaveBeenCalledTimes(2);
+  complained.mockRestore();
+});

@@ -94,3 +94,18 @@ test("a failure is kept for the reader and what was shown stays", async () => {
   void list.reload();
   await until(() => list.error === null && !list.loading);
 });
+
+test("what happens while a page is on its way makes it be asked for again", async () => {
+  vi.useFakeTimers();
+  const door = new FakeDoor(many(5));
+  const list = new MachineList(door);
+  await list.reload();
+  const loading = list.reload();
+  door.machines = many(5).map((each) =>
+    each.id === "m-3" ? { ...each, status: "failed", revision: 2 } : each,
+  );
+  list.heard(changed("m-3", { status: "failed", revision: 2 }));
+  await loading;
+  await vi.runAllTimersAsync();
+  expect(list.rows[3]?.status).toBe("failed");
+});

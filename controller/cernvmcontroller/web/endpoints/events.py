@@ -6,8 +6,11 @@ import asyncio
 import time
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from cernvmapi.errors import Malformed
 from cernvmapi.models import Event, encode
+from cernvmcontroller.web.identity import Access
 from cernvmcontroller.web.route import Stream
 
 if TYPE_CHECKING:
@@ -62,6 +65,14 @@ def _hidden_from(exchange: Exchange, event: Event) -> bool:
     return bool(told) and not exchange.who.admin
 
 
+def _shown(exchange: Exchange, event: Event) -> Event:
+    """Return the event as the listener would see what it is about: without actions that they may not take."""
+    if "actions" not in event.data or Access.WRITE.allows(exchange.who):
+        return event
+    # A copy: the event is the same one for all who listen.
+    return msgspec.structs.replace(event, data={**event.data, "actions": []})
+
+
 async def _chunks(events: AsyncIterator[Event], greeting: bytes, exchange: Exchange) -> AsyncIterator[bytes]:
     services = exchange.services
     metrics: Metrics = services.metrics
@@ -80,7 +91,7 @@ async def _chunks(events: AsyncIterator[Event], greeting: bytes, exchange: Excha
             else:
                 if not _hidden_from(exchange, event):
                     metrics.events.inc()
-                    yield as_text(event)
+                    yield as_text(_shown(exchange, event))
             if time.monotonic() - checked >= services.recheck:
                 if not await exchange.recheck():
                     return

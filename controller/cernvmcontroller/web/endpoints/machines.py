@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from cernvmapi.errors import Forbidden, NotFound
-from cernvmcontroller.web.identity import WRITE, Kind
+from cernvmcontroller.web.identity import Access, Kind
 from cernvmcontroller.web.route import Reply
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ async def mine(exchange: Exchange) -> Machine:
 
 def _shown(exchange: Exchange, machine: Machine) -> Machine:
     """Return the machine with the actions that the caller may take."""
-    if exchange.who.kind is Kind.HUB or exchange.who.has(WRITE):
+    if Access.WRITE.allows(exchange.who):
         return machine
     return msgspec.structs.replace(machine, actions=[])
 
@@ -116,15 +116,15 @@ async def create_machine(exchange: Exchange) -> Reply:
     return Reply(_shown(exchange, machine), status=201 if new else 200, headers=headers)
 
 
-def _only_with_right_to_sessions(exchange: Exchange) -> None:
-    if not exchange.who.admin:
+def _only_the_hub(exchange: Exchange) -> None:
+    if exchange.who.kind is not Kind.HUB:
         raise Forbidden("Only the hub gives a machine its notebook server's secrets: start a server there.")
 
 
 async def start_machine(exchange: Exchange) -> Reply:
     """Begin a start."""
     if exchange.body.session is not None:
-        _only_with_right_to_sessions(exchange)
+        _only_the_hub(exchange)
     machine = await mine(exchange)
     return _accepted(await exchange.engine.machines.start(exchange.actor, machine.id, exchange.body.session))
 
@@ -165,7 +165,7 @@ async def delete_machine(exchange: Exchange) -> Reply:
 
 async def put_machine_session(exchange: Exchange) -> Machine:
     """Hand over what a notebook server needs."""
-    _only_with_right_to_sessions(exchange)
+    _only_the_hub(exchange)
     machine = await mine(exchange)
     return await exchange.engine.machines.put_session(exchange.actor, machine.id, exchange.body)
 
