@@ -261,7 +261,7 @@ async def test_a_host_that_freezes_often_and_long_is_back_within_seconds(site: S
     alpha.freeze()
     await until(lambda: not site.engine.inventory.alive("alpha"))
     connection = site.hypervisor("alpha")._connection  # type: ignore[attr-defined]
-    await until(lambda: connection._pending.count > 1, 60)
+    await until(lambda: connection._back_off._attempts > 2, 60)
     alpha.thaw()
     began = time.monotonic()
     await until(lambda: site.engine.inventory.alive("alpha"), 60)

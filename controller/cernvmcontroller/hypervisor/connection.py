@@ -79,6 +79,7 @@ class Connection:
         self._lost = asyncio.Event()
         self._answers = asyncio.Event()
         self._pending = _Pending()
+        self._hanging: _Attempt | None = None
 
     @property
     def alive(self) -> bool:
@@ -112,6 +113,7 @@ class Connection:
         if keeper is not None:
             keeper.cancel()
             await asyncio.gather(keeper, return_exceptions=True)
+        self._hang_up()
         lent = self._forget("closed")
         if lent is not None:
             lent.give_up()
@@ -247,14 +249,17 @@ class Connection:
             address = await self._peer.reach(self.connect_deadline) if self._peer else None
         except TimeoutError:
             raise silence from None
+        self._hang_up()
         attempt = _Attempt(self.uri, self._pending, lambda: self._in_loop(self._answers.set), address)
         try:
             connection = await in_own_thread(attempt.run, "hypervisor open", self.connect_deadline)
         except TimeoutError:
             attempt.give_up()
+            self._hanging = attempt
             raise silence from None
         except asyncio.CancelledError:
             attempt.give_up()
+            attempt.hang_up()
             raise
         except libvirt.libvirtError as error:
             raise HostUnreachable(explain(str(error))) from error
@@ -274,6 +279,12 @@ class Connection:
             lent.give_up()
             raise HostUnreachable(f"{self.name} answered and then did not: {error}") from error
         self._lent, self.reason = lent, ""
+
+    def _hang_up(self) -> None:
+        """End the attempt that hung last: until now it could tell that the peer answers again."""
+        hanging, self._hanging = self._hanging, None
+        if hanging is not None:
+            hanging.hang_up()
 
     def _watch(self, connection: Any, events: DomainEvents) -> None:
         connection.registerCloseCallback(self._closed, None)
@@ -359,9 +370,12 @@ class _Attempt:
         self._given_up = False
 
     def give_up(self) -> None:
-        """Nobody waits any more: what hangs on the network is ended."""
+        """Nobody waits any more."""
         with self._pending.lock:
             self._given_up = True
+
+    def hang_up(self) -> None:
+        """End it, where it hangs on the network."""
         if self._address is not None:
             hang_up(self._address, self._others)
 

@@ -151,18 +151,6 @@ class Domains:
 
         await self._with(uuid, shutdown)
 
-    async def resume(self, uuid: str) -> None:
-        """Let a paused one go on."""
-
-        def resume(domain: Any) -> None:
-            state = domain.state()[0]
-            if state in _OFF:
-                raise WrongState("The domain is not running.")
-            if state not in _ON:
-                domain.resume()
-
-        await self._with(uuid, resume)
-
     async def reboot(self, uuid: str) -> None:
         """Ask the guest to reboot."""
 
@@ -200,7 +188,10 @@ class Domains:
             except libvirt.libvirtError as error:
                 if error.get_error_code() not in (libvirt.VIR_ERR_INVALID_ARG, libvirt.VIR_ERR_NO_SUPPORT):
                     raise
-                domain.undefine()  # a driver that knows none of these extras has none of them
+                # A driver that does not know all of these extras has none but this one.
+                if domain.hasManagedSaveImage():
+                    domain.managedSaveRemove()
+                domain.undefine()
 
         await self._with(uuid, undefine, missing_ok=True)
 

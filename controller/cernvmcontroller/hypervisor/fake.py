@@ -15,6 +15,7 @@ from cernvmapi.errors import HostUnreachable, HypervisorFailed, NotFound
 from cernvmapi.models import Power
 from cernvmcontroller.hypervisor.fakefaults import verb
 from cernvmcontroller.hypervisor.fakehost import ANNOUNCED, FakeDomain, FakeHost, FakePool, FakeVolume
+from cernvmcontroller.hypervisor.fakerunning import FakeRunning
 from cernvmcontroller.hypervisor.fakescreens import FakeScreens
 from cernvmcontroller.hypervisor.fakestream import MemoryStream
 from cernvmcontroller.hypervisor.interface import (
@@ -46,7 +47,7 @@ OnChannel = Callable[[str, str, ByteStream], Awaitable[None]]
 _KEPT = 4 * 1024 * 1024
 
 
-class FakeHypervisor(FakeScreens):
+class FakeHypervisor(FakeRunning, FakeScreens):
     """A hypervisor in memory.
 
     Parameters
@@ -199,16 +200,6 @@ class FakeHypervisor(FakeScreens):
             raise WrongState("Requested operation is not valid: domain is not running")
         if domain.obeys:
             asyncio.get_running_loop().call_soon(self._obey, domain)
-
-    @verb
-    async def resume(self, uuid: str) -> None:
-        """Let a paused domain go on."""
-        domain = self.host.domain(uuid)
-        if domain.power is Power.OFF:
-            raise WrongState("Requested operation is not valid: domain is not running")
-        if domain.power is Power.PAUSED:
-            domain.power, domain.reason = Power.ON, "unpaused"
-            self._emit(DomainEvent(uuid, DomainEventKind.RESUMED))
 
     @verb
     async def destroy(self, uuid: str) -> None:

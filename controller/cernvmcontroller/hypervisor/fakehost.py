@@ -45,6 +45,8 @@ class FakeDomain:
     reason: str = "unknown"
     obeys: bool = True
     """Whether the guest shuts down when asked."""
+    stored: bool = False
+    """Its memory is on the host's disk, and goes on from there when it is started."""
     run: int = 0
     used: dict[str, Any] = field(default_factory=dict)
     """What it used since its start, by the fields of `DomainStatistics`; a test says so."""
@@ -189,7 +191,8 @@ class FakeHost:
         """Begin a run; its counters begin at zero."""
         self.boots += 1
         domain.run, domain.used = self.boots, {}
-        domain.power, domain.reason = Power.ON, "booted"
+        domain.power, domain.reason = Power.ON, "restored" if domain.stored else "booted"
+        domain.stored = False
 
     def check_startable(self, domain: FakeDomain) -> None:
         """Refuse as QEMU's driver does what refers to things that are not there."""

@@ -19,6 +19,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Protocol
 
 from cernvmapi.errors import HypervisorFailed
+from cernvmcontroller.hypervisor.lifecycle import Lifecycle
 from cernvmcontroller.hypervisor.screens import Screens
 from cernvmcontroller.hypervisor.survey import Surveyed
 
@@ -148,7 +149,7 @@ class ByteStream(Protocol):
         ...
 
 
-class Hypervisor(Screens, Surveyed, Protocol):
+class Hypervisor(Lifecycle, Screens, Surveyed, Protocol):
     """A connection to one hypervisor."""
 
     @property
@@ -239,10 +240,6 @@ class Hypervisor(Screens, Surveyed, Protocol):
 
     async def shutdown(self, uuid: str) -> None:
         """Ask the guest to shut down (it may take its time, or not obey). `WrongState` unless it runs."""
-        ...
-
-    async def resume(self, uuid: str) -> None:
-        """Let a paused one go on; no error when it runs already. `WrongState` when it is off."""
         ...
 
     async def destroy(self, uuid: str) -> None:

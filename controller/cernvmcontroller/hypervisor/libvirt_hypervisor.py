@@ -19,6 +19,7 @@ from cernvmcontroller.hypervisor.interface import (
     VolumeState,
 )
 from cernvmcontroller.hypervisor.network import Networks
+from cernvmcontroller.hypervisor.runningdomains import RunningDomains
 from cernvmcontroller.hypervisor.storage import Storage
 
 if TYPE_CHECKING:
@@ -56,6 +57,7 @@ class LibvirtHypervisor:
     ) -> None:
         self._connection = Connection(uri, deadline=deadline, connect_deadline=connect_deadline)
         self._domains = Domains(self._connection)
+        self._running = RunningDomains(self._connection)
         self._display = Display(self._connection)
         self._storage = Storage(self._connection)
         self._networks = Networks(self._connection)
@@ -146,9 +148,25 @@ class LibvirtHypervisor:
         """Ask the guest to shut down."""
         await self._domains.shutdown(uuid)
 
+    async def suspend(self, uuid: str) -> None:
+        """Let it stand still."""
+        await self._running.suspend(uuid)
+
     async def resume(self, uuid: str) -> None:
-        """Let a paused one go on."""
-        await self._domains.resume(uuid)
+        """Let it go on."""
+        await self._running.resume(uuid)
+
+    async def reset(self, uuid: str) -> None:
+        """Press its reset button."""
+        await self._running.reset(uuid)
+
+    async def store(self, uuid: str) -> None:
+        """Write its memory to the host's disk and switch it off."""
+        await self._running.store(uuid)
+
+    async def discard(self, uuid: str) -> None:
+        """Throw away what was stored."""
+        await self._running.discard(uuid)
 
     async def destroy(self, uuid: str) -> None:
         """Pull the plug."""

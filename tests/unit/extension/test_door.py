@@ -54,7 +54,9 @@ def test_who_is_not_logged_in_is_refused(get, controller, path):
 
 
 @pytest.mark.parametrize(
-    "query", [{"search": "x" * (handlers.LONGEST + 1)}, {f"p{number}": "1" for number in range(17)}], ids=["long", "many"]
+    "query",
+    [{"search": "x" * (handlers.LONGEST + 1)}, {f"p{number}": "1" for number in range(17)}],
+    ids=["long", "many"],
 )
 def test_a_request_that_is_too_large_is_refused_here(get, controller, query):
     answer = get(MACHINES, **query)

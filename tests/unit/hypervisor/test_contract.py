@@ -17,6 +17,7 @@ from cernvmapi.models import Power
 from cernvmcontroller.hypervisor import metadata
 from cernvmcontroller.hypervisor.fake import FakeHypervisor
 from cernvmcontroller.hypervisor.interface import WrongState
+from cernvmcontroller.hypervisor.lifecycle import SAVED
 from cernvmcontroller.hypervisor.specs import MachineMetadata, VolumeRef
 
 if TYPE_CHECKING:
@@ -31,6 +32,14 @@ QEMU = pytest.param("qemu", marks=pytest.mark.machines)
 
 @pytest.fixture(params=["fake", "test", QEMU])
 async def domains(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Bench]:
+    async with bench(request.param, tmp_path) as made:
+        await made.surroundings()
+        yield made
+
+
+@pytest.fixture(params=["fake", QEMU])
+async def resettable(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Bench]:
+    """Yield what has a reset button; those of libvirt's test driver have none."""
     async with bench(request.param, tmp_path) as made:
         await made.surroundings()
         yield made
@@ -122,6 +131,63 @@ class TestDomains:
         await domains.hypervisor.start(spec.uuid)
         await domains.hypervisor.resume(spec.uuid)
         assert await domains.power(spec.uuid) is Power.ON
+
+    async def test_what_is_off_is_neither_suspended_nor_reset_nor_stored(self, domains: Bench) -> None:
+        spec = await domains.defined()
+        for verb in (domains.hypervisor.suspend, domains.hypervisor.reset, domains.hypervisor.store):
+            with pytest.raises(WrongState):
+                await verb(spec.uuid)
+        with pytest.raises(NotFound):
+            await domains.hypervisor.suspend(str(uuid4()))
+
+    async def test_a_suspended_domain_stands_still_until_it_is_resumed(self, domains: Bench) -> None:
+        spec = await domains.defined()
+        await domains.hypervisor.start(spec.uuid)
+        for _ in range(2):
+            await domains.hypervisor.suspend(spec.uuid)
+            state = await domains.hypervisor.domain(spec.uuid)
+            assert state is not None
+            assert (state.power, state.reason) == (Power.PAUSED, "user")
+        for _ in range(2):
+            await domains.hypervisor.resume(spec.uuid)
+            assert await domains.power(spec.uuid) is Power.ON
+        await domains.hypervisor.destroy(spec.uuid)
+
+    async def test_a_stored_domain_goes_on_where_it_was(self, domains: Bench) -> None:
+        spec = await domains.defined()
+        await domains.hypervisor.start(spec.uuid)
+        for _ in range(2):
+            await domains.hypervisor.store(spec.uuid)
+            state = await domains.hypervisor.domain(spec.uuid)
+            assert state is not None
+            assert (state.power, state.reason) == (Power.OFF, SAVED)
+        await domains.hypervisor.start(spec.uuid)
+        state = await domains.hypervisor.domain(spec.uuid)
+        assert state is not None
+        assert state.power is Power.ON
+        assert state.reason == "restored" or domains.kind == "test", "which says booted"
+        await domains.hypervisor.destroy(spec.uuid)
+
+    async def test_what_was_stored_can_be_thrown_away(self, domains: Bench) -> None:
+        spec = await domains.defined()
+        await domains.hypervisor.discard(spec.uuid)
+        await domains.hypervisor.start(spec.uuid)
+        await domains.hypervisor.store(spec.uuid)
+        await domains.hypervisor.discard(spec.uuid)
+        await domains.hypervisor.start(spec.uuid)
+        state = await domains.hypervisor.domain(spec.uuid)
+        assert state is not None
+        assert state.reason == "booted"
+        await domains.hypervisor.store(spec.uuid)
+        await domains.hypervisor.undefine(spec.uuid)
+        assert await domains.hypervisor.domain(spec.uuid) is None, "with its memory"
+
+    async def test_a_reset_domain_runs_on(self, resettable: Bench) -> None:
+        spec = await resettable.defined()
+        await resettable.hypervisor.start(spec.uuid)
+        await resettable.hypervisor.reset(spec.uuid)
+        assert await resettable.power(spec.uuid) is Power.ON
+        await resettable.hypervisor.destroy(spec.uuid)
 
     async def test_the_reason_of_a_state_is_told(self, domains: Bench) -> None:
         spec = await domains.defined()

@@ -10,7 +10,8 @@ import pytest
 from tests.unit.hypervisor.bench import until
 
 from cernvmapi.errors import HostUnreachable
-from cernvmcontroller.hypervisor.libvirt_hypervisor import LibvirtHypervisor
+from cernvmcontroller.hypervisor.breaker import BackOff
+from cernvmcontroller.hypervisor.connection import _MOST_ATTEMPTS, Connection
 from cernvmcontroller.hypervisor.peer import Peer, connections, hang_up
 
 if TYPE_CHECKING:
@@ -75,14 +76,16 @@ def test_only_the_new_connections_are_hung_up(silent: socket.socket) -> None:
             old.recv(1)
 
 
-async def test_attempts_to_connect_do_not_hang_though_a_silent_host_lost_its_power(
+async def test_attempts_to_connect_do_not_add_up_though_a_silent_host_lost_its_power(
     silent: socket.socket,
 ) -> None:
-    """Its kernel took the connection and acknowledged what libvirt said: no end of it would ever come."""
-    hypervisor = LibvirtHypervisor(
-        f"qemu+tcp://127.0.0.1:{silent.getsockname()[1]}/system", connect_deadline=0.2
-    )
+    """Its kernel took the connections and acknowledged what libvirt said: no end of them would ever come."""
+    uri = f"qemu+tcp://127.0.0.1:{silent.getsockname()[1]}/system"
+    back_off = BackOff(first=0.01, longest=0.01)
+    connection = Connection(uri, connect_deadline=0.05, back_off=back_off)
     with pytest.raises(HostUnreachable, match="did not answer"):
-        await hypervisor.open()
-    await until(lambda: not hypervisor._connection._pending.count)
-    await hypervisor.close()
+        await connection.open()
+    await until(lambda: back_off._attempts > 2 * _MOST_ATTEMPTS)
+    assert connection._pending.count <= 2, "the last one, and the one that is made now"
+    await connection.close()
+    await until(lambda: not connection._pending.count)
