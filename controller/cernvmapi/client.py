@@ -15,7 +15,16 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 import httpx
 import msgspec
 
-from cernvmapi import hostverbs, requestid, usageverbs, verbs, wire
+from cernvmapi import (
+    catalogueverbs,
+    hostverbs,
+    lifecycleverbs,
+    machineverbs,
+    requestid,
+    usageverbs,
+    verbs,
+    wire,
+)
 from cernvmapi.consoles import ConsoleKind
 from cernvmapi.errors import ControllerUnreachable
 from cernvmapi.models import Event, Health
@@ -42,7 +51,7 @@ _METRICS: Call[str] = Call("GET", "/metrics", str)
 _OPENAPI: Call[dict[str, Any]] = Call("GET", "/openapi.json", dict[str, Any])
 
 
-class Machines(verbs.MachineVerbs, SyncGroup):
+class Machines(machineverbs.MachineVerbs, lifecycleverbs.LifecycleVerbs, SyncGroup):
     """The machines."""
 
 
@@ -54,7 +63,7 @@ class Volumes(verbs.VolumeVerbs, SyncGroup):
     """The volumes that the hub made."""
 
 
-class Appliances(verbs.ApplianceVerbs, SyncGroup):
+class Appliances(catalogueverbs.ApplianceVerbs, SyncGroup):
     """What machines are made from."""
 
 
@@ -70,19 +79,19 @@ class Clusters(hostverbs.ClusterVerbs, SyncGroup):
     """Named sets of hosts and machines."""
 
 
-class Networks(verbs.NetworkVerbs, SyncGroup):
+class Networks(hostverbs.NetworkVerbs, SyncGroup):
     """The networks."""
 
 
-class Pools(verbs.PoolVerbs, SyncGroup):
+class Pools(hostverbs.PoolVerbs, SyncGroup):
     """The storage pools."""
 
 
-class Feeds(verbs.FeedVerbs, SyncGroup):
+class Feeds(catalogueverbs.FeedVerbs, SyncGroup):
     """The feeds."""
 
 
-class Catalogue(verbs.CatalogueVerbs, SyncGroup):
+class Catalogue(catalogueverbs.CatalogueVerbs, SyncGroup):
     """What the feeds offer."""
 
 
@@ -94,7 +103,7 @@ class UsageOf(usageverbs.UsageVerbs, SyncGroup):
     """What machines used."""
 
 
-class AsyncMachines(verbs.MachineVerbs, AsyncGroup):
+class AsyncMachines(machineverbs.MachineVerbs, lifecycleverbs.LifecycleVerbs, AsyncGroup):
     """The machines."""
 
 
@@ -106,7 +115,7 @@ class AsyncVolumes(verbs.VolumeVerbs, AsyncGroup):
     """The volumes that the hub made."""
 
 
-class AsyncAppliances(verbs.ApplianceVerbs, AsyncGroup):
+class AsyncAppliances(catalogueverbs.ApplianceVerbs, AsyncGroup):
     """What machines are made from."""
 
 
@@ -122,19 +131,19 @@ class AsyncClusters(hostverbs.ClusterVerbs, AsyncGroup):
     """Named sets of hosts and machines."""
 
 
-class AsyncNetworks(verbs.NetworkVerbs, AsyncGroup):
+class AsyncNetworks(hostverbs.NetworkVerbs, AsyncGroup):
     """The networks."""
 
 
-class AsyncPools(verbs.PoolVerbs, AsyncGroup):
+class AsyncPools(hostverbs.PoolVerbs, AsyncGroup):
     """The storage pools."""
 
 
-class AsyncFeeds(verbs.FeedVerbs, AsyncGroup):
+class AsyncFeeds(catalogueverbs.FeedVerbs, AsyncGroup):
     """The feeds."""
 
 
-class AsyncCatalogue(verbs.CatalogueVerbs, AsyncGroup):
+class AsyncCatalogue(catalogueverbs.CatalogueVerbs, AsyncGroup):
     """What the feeds offer."""
 
 

@@ -1,4 +1,4 @@
-"""The verbs on hosts and clusters, for administrators."""
+"""The verbs on hosts, their networks and pools, and clusters."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from typing import Any
 
 from cernvmapi.clusters import Cluster, ClusterChange, ClusterCreate, ClusterMembers
 from cernvmapi.hosts import HostAttach, HostChange, HostReport, HostTest
-from cernvmapi.models import Host
+from cernvmapi.models import Host, Network, Pool
+from cernvmapi.steps import pages, path
 from cernvmapi.verb import Steps, verb
-from cernvmapi.verbs import _pages, _path
 from cernvmapi.wire import Call, params
 
 LongList = list  # the name `list` is a verb below
@@ -20,12 +20,12 @@ class HostVerbs:
     @verb
     def list(self) -> Steps[LongList[Host]]:
         """Return the hosts."""
-        return _pages("/hosts", Host, {})
+        return pages("/hosts", Host, {})
 
     @verb
     def get(self, host_id: str) -> Call[Host]:
         """Return one host."""
-        return Call("GET", _path("hosts", host_id), Host)
+        return Call("GET", path("hosts", host_id), Host)
 
     @verb
     def test(self, uri: str, credentials: str | None = None) -> Call[HostReport]:
@@ -48,12 +48,12 @@ class HostVerbs:
     @verb
     def look(self, host_id: str) -> Call[HostReport]:
         """Return what there is on a host now, whoever made it: pools, networks, domains, memory."""
-        return Call("GET", _path("hosts", host_id, "report"), HostReport)
+        return Call("GET", path("hosts", host_id, "report"), HostReport)
 
     @verb
     def change(self, host_id: str, /, **fields: Any) -> Call[Host]:
         """Change a host: the fields of `HostChange` as keywords (``maintenance=True``)."""
-        return Call("PATCH", _path("hosts", host_id), Host, body=HostChange(**fields))
+        return Call("PATCH", path("hosts", host_id), Host, body=HostChange(**fields))
 
     @verb
     def detach(self, host_id: str, *, forget: bool = False) -> Call[None]:
@@ -64,7 +64,7 @@ class HostVerbs:
         forget
             Also with machines and homes on it, where it never answers again.
         """
-        return Call("DELETE", _path("hosts", host_id), None, params(forget=forget or None))
+        return Call("DELETE", path("hosts", host_id), None, params(forget=forget or None))
 
 
 class ClusterVerbs:
@@ -73,12 +73,12 @@ class ClusterVerbs:
     @verb
     def list(self, *, host: str | None = None, machine: str | None = None) -> Steps[LongList[Cluster]]:
         """Return the clusters, on request those that a host or a machine is in."""
-        return _pages("/clusters", Cluster, params(host=host, machine=machine))
+        return pages("/clusters", Cluster, params(host=host, machine=machine))
 
     @verb
     def get(self, cluster_id: str) -> Call[Cluster]:
         """Return one cluster."""
-        return Call("GET", _path("clusters", cluster_id), Cluster)
+        return Call("GET", path("clusters", cluster_id), Cluster)
 
     @verb
     def create(self, cluster_id: str, *, name: str | None = None, description: str = "") -> Call[Cluster]:
@@ -92,7 +92,7 @@ class ClusterVerbs:
     ) -> Call[Cluster]:
         """Give a cluster another name or description."""
         body = ClusterChange(name=name, description=description)
-        return Call("PATCH", _path("clusters", cluster_id), Cluster, body=body)
+        return Call("PATCH", path("clusters", cluster_id), Cluster, body=body)
 
     @verb
     def put_members(self, cluster_id: str, /, **members: LongList[str]) -> Call[Cluster]:
@@ -104,9 +104,27 @@ class ClusterVerbs:
             ``add_hosts``, ``remove_hosts``, ``add_machines``, ``remove_machines``: lists of ids.
         """
         body = ClusterMembers(**members)
-        return Call("POST", _path("clusters", cluster_id, "members"), Cluster, body=body)
+        return Call("POST", path("clusters", cluster_id, "members"), Cluster, body=body)
 
     @verb
     def delete(self, cluster_id: str) -> Call[None]:
         """Delete a cluster; its hosts and machines stay."""
-        return Call("DELETE", _path("clusters", cluster_id), None)
+        return Call("DELETE", path("clusters", cluster_id), None)
+
+
+class NetworkVerbs:
+    """The networks, for administrators; ``client.networks``."""
+
+    @verb
+    def list(self) -> Steps[LongList[Network]]:
+        """Return the networks."""
+        return pages("/networks", Network, {})
+
+
+class PoolVerbs:
+    """The storage pools, for administrators; ``client.pools``."""
+
+    @verb
+    def list(self) -> Steps[LongList[Pool]]:
+        """Return the pools."""
+        return pages("/pools", Pool, {})

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
-from urllib.parse import quote
 
 from cernvmapi.models import Page
+from cernvmapi.steps import path
 from cernvmapi.usage import Grouping, Usage, UsageStatistics
 from cernvmapi.verb import Steps, verb
 from cernvmapi.wire import Call, params
@@ -33,7 +33,7 @@ def _usage(  # noqa: PLR0917 - as every verb below passes them
     points: int | None,
 ) -> Call[Usage]:
     query = _range(start, end, resolution, points)
-    return Call("GET", f"/{kind}/{quote(name, safe='')}/usage", Usage, query)
+    return Call("GET", path(kind, name, "usage"), Usage, query)
 
 
 class UsageVerbs:

@@ -21,8 +21,9 @@ from cernvmcontroller.guests.agentlink import AgentLinks
 from cernvmcontroller.guests.sessions import Sessions
 from cernvmcontroller.inventory.clusters import Clusters
 from cernvmcontroller.inventory.hosts import Hosts
-from cernvmcontroller.machines import sidecars
+from cernvmcontroller.machines import momentary, sidecars
 from cernvmcontroller.machines.ledger import Ledger
+from cernvmcontroller.machines.lifecycle import Lifecycle
 from cernvmcontroller.machines.operations import Operations
 from cernvmcontroller.machines.reconciler import Reconciler
 from cernvmcontroller.machines.screens import Screens
@@ -153,6 +154,7 @@ class Engine:
         )
         self.reconciler = Reconciler(Worker(self._shop), settings.retry)
         self.machines = Machines(store, self._shop, self.reconciler.interrupt)
+        self.lifecycle = Lifecycle(store, self._shop, self.machines, self.reconciler.interrupt)
         self.screens = Screens(store, self._shop)
         self.downloads = downloads or Downloads(store, _nowhere(), repository)
         cancels = {"machine": self.machines.cancel_start, "appliance": self.downloads.cancel}
@@ -320,7 +322,7 @@ class Engine:
                 if operation.action in {DELETION, sidecars.ACTION}:
                     continue  # gone on with when a host of its pool answers
                 row = await tx.session.get(MachineRow, operation.subject.removeprefix("machine/"))
-                if row is None or row.status not in UNDER_WAY:
+                if row is None or (row.status not in UNDER_WAY and momentary.asked(row) is None):
                     ended = CernVMError(
                         f"The controller was restarted meanwhile; look at {operation.subject}, try again."
                     )

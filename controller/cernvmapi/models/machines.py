@@ -66,6 +66,15 @@ class PhaseMark(Sent, frozen=True, kw_only=True):
     at: datetime
 
 
+class MachineLock(Sent, frozen=True, kw_only=True):
+    """That a machine must stay as it is until it is unlocked."""
+
+    author: str
+    """Who locked it; they unlock it, or an administrator does."""
+    at: datetime
+    reason: str = ""
+
+
 class Machine(Sent, frozen=True, kw_only=True):
     """A virtual machine that the hub manages."""
 
@@ -114,8 +123,12 @@ class Machine(Sent, frozen=True, kw_only=True):
     labels: dict[str, str] = field(default_factory=dict)
     notes: str = ""
     protected: bool = False
+    """It is not deleted."""
+    lock: MachineLock | None = None
+    stored: bool = False
+    """It is off with its memory on the host's disk: when it is started, it goes on where it was."""
     actions: list[str] = field(default_factory=list)
-    """The actions that are valid now for whoever asked: start, shutdown, poweroff, reboot, delete."""
+    """The actions that are valid now for whoever asked, by the last words of their URLs."""
     revision: int = 0
     """Grows with every change of this machine."""
     created: datetime
@@ -174,6 +187,8 @@ class MachineChange(Received, frozen=True, kw_only=True):
     labels: Labels | None = None
     """All of them: what is not among them is gone."""
     notes: Annotated[str, Meta(max_length=10_000)] | None = None
+    protected: bool | None = None
+    """Whether it is kept from being deleted."""
 
 
 class SessionFile(Received, frozen=True, kw_only=True):
@@ -206,6 +221,8 @@ class MachineStart(Received, frozen=True, kw_only=True):
     """How to start a machine."""
 
     session: Session | None = None
+    discard: bool = False
+    """Boot anew although the machine was stored: its memory is thrown away."""
 
 
 class Console(Sent, frozen=True, kw_only=True):

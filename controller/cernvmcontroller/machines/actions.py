@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from enum import StrEnum
+from typing import TYPE_CHECKING
 
 from cernvmapi.consoles import ConsoleKind
 from cernvmapi.errors import Conflict, HostUnreachable
 from cernvmapi.models import Power, Status, Target
+
+if TYPE_CHECKING:
+    from cernvmapi.models import MachineLock
 
 
 class Action(StrEnum):
@@ -16,16 +21,36 @@ class Action(StrEnum):
     SHUTDOWN = "shutdown"
     POWEROFF = "poweroff"
     REBOOT = "reboot"
+    RESET = "reset"
+    SUSPEND = "suspend"
+    RESUME = "resume"
+    STORE = "store"
+    LOCK = "lock"
+    UNLOCK = "unlock"
     DELETE = "delete"
 
 
+@dataclass(frozen=True)
+class Standing:
+    """What decides which verbs are valid for a machine."""
+
+    status: Status
+    power: Power
+    protected: bool = False
+    lock: MachineLock | None = None
+
+
+_WHILE_ON = (Action.SHUTDOWN, Action.POWEROFF, Action.REBOOT, Action.RESET, Action.SUSPEND, Action.STORE)
+_WHILE_PAUSED = (Action.SHUTDOWN, Action.POWEROFF, Action.REBOOT, Action.RESUME)
+_OFF = (Action.START, Action.LOCK, Action.DELETE)
+
 _VALID: dict[Status, tuple[Action, ...]] = {
-    Status.PENDING: (Action.START, Action.DELETE),
+    Status.PENDING: _OFF,
     Status.STARTING: (Action.SHUTDOWN, Action.POWEROFF, Action.DELETE),
-    Status.RUNNING: (Action.SHUTDOWN, Action.POWEROFF, Action.REBOOT, Action.DELETE),
+    Status.RUNNING: (*_WHILE_ON, Action.LOCK, Action.DELETE),
     Status.STOPPING: (Action.POWEROFF, Action.DELETE),
-    Status.STOPPED: (Action.START, Action.DELETE),
-    Status.FAILED: (Action.START, Action.DELETE),
+    Status.STOPPED: _OFF,
+    Status.FAILED: _OFF,
     Status.DELETING: (),
 }
 
@@ -45,18 +70,34 @@ _DOING: dict[Action, str] = {
     Action.SHUTDOWN: "shut down",
     Action.POWEROFF: "powered off",
     Action.REBOOT: "rebooted",
+    Action.RESET: "reset",
+    Action.SUSPEND: "suspended",
+    Action.RESUME: "resumed",
+    Action.STORE: "stored",
+    Action.LOCK: "locked",
+    Action.UNLOCK: "unlocked",
     Action.DELETE: "deleted",
 }
 
 
-def actions(status: Status, power: Power, *, protected: bool = False) -> list[str]:
+def _valid(machine: Standing) -> tuple[Action, ...]:
+    if machine.lock is not None:
+        return (Action.UNLOCK,)
+    valid = _VALID[machine.status]
+    if machine.status is Status.RUNNING and machine.power is Power.PAUSED:
+        return (*_WHILE_PAUSED, Action.LOCK, Action.DELETE)
+    return valid
+
+
+def actions(machine: Standing) -> list[str]:
     """Return the verbs that are valid now, in the order in which they are offered."""
-    if power is Power.UNKNOWN:
+    if machine.power is Power.UNKNOWN:
         return []
-    return [action.value for action in _VALID[status] if not (protected and action is Action.DELETE)]
+    valid = _valid(machine)
+    return [action.value for action in valid if not (machine.protected and action is Action.DELETE)]
 
 
-def check(action: Action, status: Status, power: Power, *, protected: bool = False) -> bool:
+def check(action: Action, machine: Standing) -> bool:
     """Refuse a verb that is not possible now.
 
     Returns
@@ -69,20 +110,33 @@ def check(action: Action, status: Status, power: Power, *, protected: bool = Fal
     HostUnreachable
         What the machine does is unknown, so nothing may be concluded and nothing done.
     Conflict
-        The machine's state does not allow it.
+        The machine's state, or its lock, does not allow it.
     """
-    if power is Power.UNKNOWN:
+    if machine.power is Power.UNKNOWN:
         raise HostUnreachable(
             f"The machine cannot be {_DOING[action]} now: its host does not answer, so what the machine does "
             "is unknown. Try again when the host is back."
         )
-    if protected and action is Action.DELETE:
+    if machine.lock is not None and action is not Action.UNLOCK:
+        raise Conflict(f"The machine cannot be {_DOING[action]}: {_locked(machine.lock)}")
+    if machine.protected and action is Action.DELETE:
         raise Conflict("The machine is protected from deletion; remove the protection first.")
-    if action in _VALID[status]:
+    if action in _valid(machine):
         return True
-    if action in _ANYWAY.get(status, ()):
+    if action in _ANYWAY.get(machine.status, ()):
         return False
-    raise Conflict(f"The machine cannot be {_DOING[action]} while it is {status.value}.")
+    if action is Action.UNLOCK:
+        return False
+    state = "paused" if machine.power is Power.PAUSED else machine.status.value
+    raise Conflict(f"The machine cannot be {_DOING[action]} while it is {state}.")
+
+
+def _locked(lock: MachineLock) -> str:
+    why = f" ({lock.reason})" if lock.reason else ""
+    return (
+        f"{lock.author} locked it on {lock.at:%Y-%m-%d at %H:%M} UTC{why}. They, or an administrator, can "
+        "unlock it."
+    )
 
 
 def check_shown(kind: ConsoleKind | None, status: Status, target: Target, power: Power) -> None:

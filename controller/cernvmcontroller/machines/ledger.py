@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from cernvmapi.errors import CernVMError, NotFound
 from cernvmapi.models import Machine, OperationStatus, Phase, PhaseMark, Power, Status, Target
-from cernvmcontroller.machines.actions import actions
+from cernvmcontroller.machines.actions import Standing, actions
 from cernvmcontroller.machines.job import Interrupted
 from cernvmcontroller.store import Actor, Store, Transaction, inventory, machines, operations, volumes
 from cernvmcontroller.store.tables import MachineRow, OperationRow, VolumeRow
@@ -26,7 +26,12 @@ def to_model(row: MachineRow) -> Machine:
 
 def valid(row: MachineRow) -> list[str]:
     """Return the actions that are valid for a machine now."""
-    return actions(row.status, row.power, protected=row.protected)
+    return actions(standing(row))
+
+
+def standing(row: MachineRow) -> Standing:
+    """Return what decides which verbs are valid for a machine."""
+    return Standing(row.status, row.power, protected=row.protected, lock=row.lock)
 
 
 async def changed(tx: Transaction, row: MachineRow) -> Machine:
@@ -70,7 +75,7 @@ async def let_go(tx: Transaction, row: MachineRow) -> None:
     """Give back what only a running machine holds: its promise and its home."""
     row.power, row.unknown_since, row.awaiting_session = Power.OFF, None, False
     row.session_id, row.step, row.attempts = None, None, 0
-    row.phase, row.progress = None, 0
+    row.phase, row.progress, row.suspended = None, 0, False
     inventory.release(row)
     if row.home is not None:
         home = await tx.session.get(VolumeRow, row.home)

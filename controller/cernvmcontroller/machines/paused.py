@@ -52,10 +52,12 @@ async def look(shop: Workshop, before: MachineRow, state: DomainState) -> None:
     if state.power is Power.PAUSED:
         await _explain(shop, before, state)
     elif before.power is Power.PAUSED or before.error is not None:
-        await _went_on(shop, before)
+        await went_on(shop, before)
 
 
 async def _explain(shop: Workshop, row: MachineRow, state: DomainState) -> None:
+    if row.suspended and state.reason == "user":
+        return  # the hub was asked to
     error = HypervisorFailed(why(state.reason)).problem()
     if row.error != error:
         _log.warning("the machine is paused", machine=row.id, reason=state.reason)
@@ -73,11 +75,11 @@ async def _has_room(shop: Workshop, row: MachineRow) -> bool:
     return (await host.hypervisor.ensure_pool(host.spec.pool)).available >= ROOM
 
 
-async def _went_on(shop: Workshop, row: MachineRow) -> None:
+async def went_on(shop: Workshop, row: MachineRow) -> None:
     """Take the explanation back, and set the clock that stood still."""
     link = shop.links.get(row.id)
     with contextlib.suppress(ConnectionError):
         if link is not None and link.connected:
             await link.tell_the_time()
     async with shop.ledger.change(row.id, status=Status.RUNNING) as (_, current):
-        current.error = None
+        current.error, current.suspended = None, False

@@ -21,7 +21,7 @@ from cernvmcontroller.guests import agentwire
 from cernvmcontroller.machines import hands, quota, verbs
 from cernvmcontroller.machines.actions import Action, check
 from cernvmcontroller.machines.birth import Birth
-from cernvmcontroller.machines.ledger import changed, to_model
+from cernvmcontroller.machines.ledger import changed, standing, to_model
 from cernvmcontroller.store import Actor, Store, Transaction, inventory, machines, operations
 
 if TYPE_CHECKING:
@@ -105,12 +105,23 @@ class Machines:
             machine = await self.get(machine.id)
         return machine, new
 
-    async def start(self, actor: Actor, machine_id: str, session: Session | None) -> Operation:
-        """Begin a start; where one runs already, return its operation."""
+    async def start(
+        self, actor: Actor, machine_id: str, session: Session | None, *, discard: bool = False
+    ) -> Operation:
+        """Begin a start; where one runs already, return its operation.
+
+        Parameters
+        ----------
+        discard
+            Boot anew although its memory is stored.
+        """
         async with self._store.write(actor, "machine.start", f"machine/{machine_id}") as tx:
             row = await machines.get(tx.session, machine_id)
             tx.details["owner"] = row.owner
             _refuse_session(row, session)
+            if discard:
+                check(Action.START, standing(row))
+                row.stored = False
             operation = await self._start(tx, row, session)
             answer = operations.to_model(operation)
         if session is not None:
@@ -119,7 +130,7 @@ class Machines:
         return answer
 
     async def _start(self, tx: Transaction, row: MachineRow, session: Session | None) -> OperationRow:
-        if check(Action.START, row.status, row.power):
+        if check(Action.START, standing(row)):
             link = self._shop.inventory.link(row.host)
             host = await inventory.host(tx.session, link.id)
             if host.maintenance:
@@ -188,7 +199,7 @@ class Machines:
         """Have the hub send the session of a machine again that this controller does not hold."""
         async with self._store.read() as session:
             row = await machines.get(session, machine_id)
-        check(Action.REBOOT, row.status, row.power)
+        check(Action.REBOOT, standing(row))
         if not row.notebook or self._shop.sessions.get(machine_id) is not None:
             return
         async with self._shop.ledger.change(machine_id) as (_, current):
@@ -244,7 +255,7 @@ class Machines:
                 raise Conflict("The machine is being deleted: it gets no other name any more.")
             tx.details["was"] = row.owner
             before = to_model(row)
-            for field in ("name", "labels", "notes"):
+            for field in ("name", "labels", "notes", "protected"):
                 wanted = getattr(request, field)
                 if wanted is not None:
                     setattr(row, field, wanted)

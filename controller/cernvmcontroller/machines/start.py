@@ -13,6 +13,7 @@ from cernvmcontroller import naming
 from cernvmcontroller.context import NetworkIdentity, compose, seed_image
 from cernvmcontroller.guests.verdict import refuse_ended, refuse_mismatch
 from cernvmcontroller.hypervisor.domainxml import build
+from cernvmcontroller.hypervisor.lifecycle import SAVED
 from cernvmcontroller.hypervisor.specs import DomainSpec, MachineMetadata, VolumeRef
 from cernvmcontroller.machines.ledger import finish_operations, mark
 from cernvmcontroller.machines.reach import reach
@@ -199,13 +200,15 @@ class Start:
         if state is None or state.power is Power.OFF:
             await self.shop.leave(self.row.id)
             self.shop.consoles.restart(self.row.id)
+            if state is not None and state.reason == SAVED and not self.row.stored:
+                await self.hypervisor.discard(self.row.uuid)
             await self.hypervisor.start(self.row.uuid)
         elif state.power is Power.PAUSED:
             raise StartFailed(
                 f"The machine is paused on its host ({state.reason}); power it off and start it again."
             )
         async with self.shop.ledger.change(self.row.id, status=Status.STARTING) as (_, current):
-            current.power = Power.ON
+            current.power, current.stored = Power.ON, False
         self.shop.follow(self.row, self.host)
 
     # --- steps: what is said to it ---

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from cernvmapi.errors import CernVMError, error_from
+from cernvmapi.errors import CernVMError, HypervisorFailed, error_from
 from cernvmapi.models import OperationStatus, Power, Status, Target, VolumeKind
 from cernvmcontroller import naming
 from cernvmcontroller.hypervisor.interface import WrongState
@@ -32,6 +32,8 @@ class Ending(StrEnum):
     ORDERLY = "end:orderly"
     """The agent ends the server and unmounts the home, then the guest shuts down."""
     POWER_CUT = "end:power-cut"
+    STORE = "end:store"
+    """Its memory is written to the host's disk first."""
     UNDO = "end:undo"
     """A start that failed or was cancelled: what it made is removed."""
 
@@ -60,7 +62,30 @@ class Stop:
         """Bring it down and write down that it is."""
         if self.ending is Ending.ORDERLY and await self._on():
             await self._orderly()
+        if self.ending is Ending.STORE and not await self._store():
+            return
         await self._off()
+
+    async def _store(self) -> bool:
+        """Have its memory written to the host's disk; False where that failed and it runs on."""
+        error: CernVMError | None = None
+        try:
+            await self.job.until(self.host.hypervisor.store(self.row.uuid))
+        except WrongState:
+            return True  # it went off by itself
+        except HypervisorFailed as failure:
+            error = failure
+        if error is not None and not await self._on():
+            return True
+        async with self.shop.ledger.change(self.row.id, status=Status.STOPPING) as (tx, current):
+            if error is None:
+                current.stored = True
+                return True
+            current.status, current.target, current.step = Status.RUNNING, Target.RUNNING, None
+            current.lock = None
+            await finish_operations(tx, current, OperationStatus.FAILED, error)
+        self.shop.poke(self.row.id)
+        return False
 
     async def _off(self) -> None:
         row = self.row

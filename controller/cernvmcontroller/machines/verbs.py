@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING
 
 from cernvmapi.models import OperationStatus, Phase, PhaseMark, Status, Target
 from cernvmcontroller import naming
+from cernvmcontroller.machines import momentary
 from cernvmcontroller.machines.actions import Action, check
-from cernvmcontroller.machines.ledger import changed, finish_operations
+from cernvmcontroller.machines.ledger import changed, finish_operations, standing
 from cernvmcontroller.machines.stop import Ending
 from cernvmcontroller.store import Transaction, operations
 
 if TYPE_CHECKING:
+    from cernvmapi.models import MachineLock
     from cernvmcontroller.store.tables import MachineRow, OperationRow
 
 _MESSAGES: dict[Action, str] = {
@@ -20,6 +22,10 @@ _MESSAGES: dict[Action, str] = {
     Action.SHUTDOWN: "The machine is shut down",
     Action.POWEROFF: "The machine is powered off",
     Action.REBOOT: "The machine is rebooted",
+    Action.RESET: "The machine is reset",
+    Action.SUSPEND: "The machine is suspended",
+    Action.RESUME: "The machine is resumed",
+    Action.STORE: "The machine's memory is written to its host's disk",
     Action.DELETE: "The machine is deleted",
 }
 
@@ -51,6 +57,7 @@ def start_row(row: MachineRow) -> None:
     """Set a machine to be started."""
     row.status, row.target, row.step = Status.STARTING, Target.RUNNING, None
     row.error, row.console_tail, row.awaiting_session, row.attempts = None, None, False, 0
+    row.suspended = False
     row.phase, row.progress = Phase.PLACED, 5
     message = f"The machine goes to the host {row.host}"
     row.timeline = [PhaseMark(phase=Phase.PLACED, message=message, progress=5, at=datetime.now(UTC))]
@@ -59,7 +66,7 @@ def start_row(row: MachineRow) -> None:
 async def stop(tx: Transaction, row: MachineRow, action: Action) -> OperationRow:
     """Shut a machine down or power it off; a start that runs is cancelled and undone."""
     ending = Ending.ORDERLY if action is Action.SHUTDOWN else Ending.POWER_CUT
-    if not check(action, row.status, row.power):
+    if not check(action, standing(row)):
         if row.status is Status.STOPPING and row.target is Target.RUNNING:
             row.target = Target.STOPPED  # a reboot becomes a shutdown
             await finish_operations(tx, row, OperationStatus.CANCELLED)
@@ -95,16 +102,33 @@ async def cancel_start(tx: Transaction, row: MachineRow) -> bool:
 
 async def reboot(tx: Transaction, row: MachineRow) -> OperationRow:
     """Shut a machine down and start it again on the same disk."""
-    check(Action.REBOOT, row.status, row.power)
+    check(Action.REBOOT, standing(row))
     start_row(row)
     row.status, row.step = Status.STOPPING, Ending.ORDERLY.value
     await changed(tx, row)
     return await begin(tx, row, Action.REBOOT)
 
 
+async def at_once(tx: Transaction, row: MachineRow, action: Action) -> OperationRow:
+    """Suspend, resume or reset a running machine."""
+    check(action, standing(row))
+    row.step = momentary.step(action)
+    await changed(tx, row)
+    return await begin(tx, row, action)
+
+
+async def store(tx: Transaction, row: MachineRow, lock: MachineLock | None) -> OperationRow:
+    """Have a running machine's memory written to its host's disk, and the machine off."""
+    check(Action.STORE, standing(row))
+    row.status, row.target, row.step = Status.STOPPING, Target.STOPPED, Ending.STORE.value
+    row.lock = lock
+    await changed(tx, row)
+    return await begin(tx, row, Action.STORE)
+
+
 async def delete(tx: Transaction, row: MachineRow) -> OperationRow:
     """Remove a machine, whatever it does."""
-    if not check(Action.DELETE, row.status, row.power, protected=row.protected):
+    if not check(Action.DELETE, standing(row)):
         return await under_way(tx, row, Action.DELETE) or await begin(tx, row, Action.DELETE)
     await finish_operations(tx, row, OperationStatus.CANCELLED)
     row.status, row.target, row.step = Status.DELETING, Target.DELETED, None

@@ -11,6 +11,7 @@ from cernvmapi.errors import CernVMError, HypervisorFailed, StartFailed
 from cernvmapi.models import OperationStatus, Power, Status, Target
 from cernvmcontroller.consoles.serial import readable
 from cernvmcontroller.hypervisor import metadata
+from cernvmcontroller.hypervisor.lifecycle import SAVED
 from cernvmcontroller.machines import paused
 from cernvmcontroller.machines.ledger import finish_operations, let_go
 from cernvmcontroller.machines.stop import Ending, fail
@@ -28,6 +29,8 @@ _log = structlog.get_logger(__name__)
 _WHY: dict[str, str] = {
     "destroyed": "Somebody powered the machine off on its host, not through the hub. Start it again.",
     "crashed": "The machine crashed. The end of its console says more; start it again.",
+    SAVED: "Somebody stored the machine's memory on its host, not through the hub. Start it: it goes on "
+    "where it was.",
     "failed": "The host could not go on running the machine. Ask an administrator.",
 }
 _ELSE = "The machine is off, and the hub did not do it: its host may have been restarted. Start it again."
@@ -99,6 +102,7 @@ async def _ended(shop: Workshop, row: MachineRow, state: DomainState | None) -> 
     async with shop.ledger.change(row.id, status=Status.RUNNING) as (tx, current):
         await let_go(tx, current)
         current.target = Target.STOPPED
+        current.stored = state is not None and state.reason == SAVED
         current.status = Status.FAILED if error else Status.STOPPED
         current.error = error.problem() if error else None
         current.console_tail = (tail or None) if error else None

@@ -9,7 +9,7 @@ import structlog
 from cernvmapi.errors import CernVMError, HostUnreachable, StartFailed, StoreUnavailable
 from cernvmapi.models import Status
 from cernvmcontroller import trace
-from cernvmcontroller.machines import watch
+from cernvmcontroller.machines import momentary, watch
 from cernvmcontroller.machines.job import Interrupted, Job
 from cernvmcontroller.machines.start import Start
 from cernvmcontroller.machines.stop import Stop, delete, fail
@@ -82,7 +82,11 @@ class Worker:
             case Status.DELETING:
                 await delete(self.shop, row)
             case Status.RUNNING:
-                await watch.look(self.shop, row)
+                action = momentary.asked(row)
+                if action is not None:
+                    await momentary.do(self.shop, row, action)
+                else:
+                    await watch.look(self.shop, row)
             case Status.PENDING | Status.STOPPED | Status.FAILED:
                 await watch.settle(self.shop, row)
 

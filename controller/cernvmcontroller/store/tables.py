@@ -18,6 +18,7 @@ from cernvmapi.models import (
     FeedKind,
     Hardware,
     Level,
+    MachineLock,
     OperationStatus,
     Origin,
     Phase,
@@ -337,6 +338,11 @@ class MachineRow(Table):
     labels: Mapped[dict[str, str]] = mapped_column(default=dict)
     notes: Mapped[str] = mapped_column(Text, default="")
     protected: Mapped[bool] = mapped_column(default=False)
+    suspended: Mapped[bool] = mapped_column(default=False)
+    """The hub had it paused, and its host did not do that by itself."""
+    stored: Mapped[bool] = mapped_column(default=False)
+    """Its memory is on the host's disk."""
+    lock: Mapped[MachineLock | None] = mapped_column(Record(MachineLock))
     revision: Mapped[int] = mapped_column(default=0)
     created: Mapped[datetime] = mapped_column(default=_now)
     changed: Mapped[datetime] = mapped_column(default=_now)

@@ -20,6 +20,7 @@ from sqlalchemy.exc import IntegrityError
 from cernvmapi.errors import CernVMError, HypervisorFailed, NotFound
 from cernvmapi.models import Power, Status, Target, VolumeKind
 from cernvmcontroller import naming
+from cernvmcontroller.hypervisor.lifecycle import SAVED
 from cernvmcontroller.machines import sidecar as sidecars
 from cernvmcontroller.machines.ledger import changed
 from cernvmcontroller.store import Actor, addresses, machines, volumes
@@ -232,6 +233,7 @@ async def _machine(
             status=Status.RUNNING if on else Status.STOPPED,
             target=Target.RUNNING if on else Target.STOPPED,
             power=domain.power,
+            stored=domain.reason == SAVED,
         )
         tx.session.add(row)
         await tx.session.flush()

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from cernvmapi.clusters import Cluster, ClusterChange, ClusterCreate, ClusterMembers
     from cernvmapi.consoles import ConsoleKind, ConsoleRequest, MachineKeys
     from cernvmapi.hosts import HostAttach, HostChange, HostReport, HostTest
+    from cernvmapi.lifecycle import BulkRequest, BulkResult, LockRequest, StoreRequest
     from cernvmapi.models import (
         Appliance,
         ApplianceCreate,
@@ -81,7 +82,9 @@ class Machines(Protocol):
     ) -> Page[Machine]:
         """Return one page of the machines that fit all filters; `Malformed` for a cursor of no page."""
 
-    async def start(self, actor: Actor, machine_id: str, session: Session | None) -> Operation:
+    async def start(
+        self, actor: Actor, machine_id: str, session: Session | None, *, discard: bool = False
+    ) -> Operation:
         """Begin a start; where one runs already, return its operation."""
 
     async def shutdown(self, actor: Actor, machine_id: str) -> Operation:
@@ -104,6 +107,31 @@ class Machines(Protocol):
 
     async def console(self, machine_id: str) -> Console:
         """Return the end of the machine's serial console."""
+
+
+class Lifecycle(Protocol):
+    """Suspended, reset, stored, locked machines."""
+
+    async def suspend(self, actor: Actor, machine_id: str) -> Operation:
+        """Begin to suspend."""
+
+    async def resume(self, actor: Actor, machine_id: str) -> Operation:
+        """Begin to let go on."""
+
+    async def reset(self, actor: Actor, machine_id: str) -> Operation:
+        """Begin to reset."""
+
+    async def store(self, actor: Actor, machine_id: str, request: StoreRequest) -> Operation:
+        """Begin to write the memory to the host's disk."""
+
+    async def lock(self, actor: Actor, machine_id: str, request: LockRequest) -> Machine:
+        """Lock."""
+
+    async def unlock(self, actor: Actor, machine_id: str, *, any_author: bool) -> Machine:
+        """Unlock; `Forbidden` where somebody else locked it."""
+
+    async def many(self, actor: Actor, request: BulkRequest, owner: str | None) -> list[BulkResult]:
+        """Do the same with many machines, or only say what would become of it."""
 
 
 class Screens(Protocol):
@@ -337,6 +365,10 @@ class Engine(Protocol):
     @property
     def machines(self) -> Machines:
         """The machines."""
+
+    @property
+    def lifecycle(self) -> Lifecycle:
+        """Suspended, reset, stored, locked machines."""
 
     @property
     def screens(self) -> Screens:

@@ -42,7 +42,7 @@ class MachinesQuery(Paged, frozen=True, kw_only=True):
     cluster: Text | None = None
     """In this cluster, by id."""
     search: Text | None = None
-    """With this in its name, owner, address or labels."""
+    """With each of these words in its name, owner, address, id or host."""
     sort: Annotated[str, Meta(pattern=r"^-?(name|owner|status|host|created)$")] = "-created"
     """By what; with `-` in front the other way round."""
 

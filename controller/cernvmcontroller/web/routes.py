@@ -7,6 +7,7 @@ from typing import Any
 from cernvmapi.clusters import Cluster, ClusterChange, ClusterCreate, ClusterMembers
 from cernvmapi.consoles import ConsoleRequest, ConsoleTicket, MachineKeys
 from cernvmapi.hosts import HostAttach, HostChange, HostReport, HostTest
+from cernvmapi.lifecycle import BulkRequest, BulkResult, LockRequest, StoreRequest
 from cernvmapi.models import (
     Appliance,
     ApplianceCreate,
@@ -39,6 +40,7 @@ from cernvmcontroller.web.endpoints import (
     consoles,
     events,
     hosts,
+    lifecycle,
     machines,
     records,
     site,
@@ -94,8 +96,38 @@ ROUTES: tuple[Route, ...] = (
         "Reboot a machine", statuses=(202,),
     ),
     _route(
+        "POST /machines/{id}/suspend", _W, lifecycle.suspend_machine, Operation, "machines",
+        "Have a machine stand still, its memory kept", statuses=(202,),
+    ),
+    _route(
+        "POST /machines/{id}/resume", _W, lifecycle.resume_machine, Operation, "machines",
+        "Let a paused machine go on", statuses=(202,),
+    ),
+    _route(
+        "POST /machines/{id}/reset", _W, lifecycle.reset_machine, Operation, "machines",
+        "Reset a machine; nobody in it is asked", statuses=(202,),
+    ),
+    _route(
+        "POST /machines/{id}/store", _W, lifecycle.store_machine, Operation, "machines",
+        "Write a machine's memory to its host's disk and lock it; its next start goes on there",
+        body=StoreRequest, statuses=(202,),
+    ),
+    _route(
+        "POST /machines/{id}/lock", _W, lifecycle.lock_machine, Machine, "machines",
+        "Have a machine stay as it is until it is unlocked", body=LockRequest,
+    ),
+    _route(
+        "POST /machines/{id}/unlock", _W, lifecycle.unlock_machine, Machine, "machines",
+        "Unlock a machine; for who locked it, and administrators",
+    ),
+    _route(
+        "POST /machines/actions", _W, lifecycle.act_on_machines, Page[BulkResult], "machines",
+        "Do the same with many machines, or see what would become of it",
+        body=BulkRequest, body_required=True,
+    ),
+    _route(
         "PUT /machines/{id}/session", _W, machines.put_machine_session, Machine, "machines",
-        "Give a machine's notebook server its secrets; the hub and administrators only",
+        "Give a machine's notebook server its secrets; the hub only",
         body=Session, body_required=True,
     ),
     _route(

@@ -9,8 +9,9 @@ import msgspec
 
 from cernvmapi.clusters import Cluster
 from cernvmapi.consoles import ConsoleKind
-from cernvmapi.errors import Busy, Conflict, Malformed, NotFound
+from cernvmapi.errors import Busy, Conflict, Forbidden, Malformed, NotFound
 from cernvmapi.hosts import HostReport
+from cernvmapi.lifecycle import BulkResult
 from cernvmapi.models import (
     Appliance,
     AuditRecord,
@@ -24,6 +25,7 @@ from cernvmapi.models import (
     Host,
     Level,
     Machine,
+    MachineLock,
     Network,
     Operation,
     OperationStatus,
@@ -151,7 +153,7 @@ class Machines:
         self.engine.record(actor, action, f"machine/{machine_id}")
         return self.engine.operations.begin(action, f"machine/{machine_id}", actor.name, row.owner)
 
-    async def start(self, actor, machine_id, session):
+    async def start(self, actor, machine_id, session, *, discard=False):
         if session is not None:
             self.sessions[machine_id] = session
         return await self._begin(actor, "machine.start", machine_id)
@@ -567,6 +569,53 @@ class UsageHistory:
         return UsageStatistics(start=NOW, end=NOW, by=by, items=[UseOf(name=owner or "default", starts=1)])
 
 
+class Lifecycle:
+    def __init__(self, engine):
+        self.engine = engine
+
+    async def suspend(self, actor, machine_id):
+        return await self.engine.machines._begin(actor, "machine.suspend", machine_id)
+
+    async def resume(self, actor, machine_id):
+        return await self.engine.machines._begin(actor, "machine.resume", machine_id)
+
+    async def reset(self, actor, machine_id):
+        return await self.engine.machines._begin(actor, "machine.reset", machine_id)
+
+    async def store(self, actor, machine_id, request):
+        await self.lock(actor, machine_id, request)
+        return await self.engine.machines._begin(actor, "machine.store", machine_id)
+
+    async def lock(self, actor, machine_id, request):
+        self.engine.record(actor, "machine.lock", f"machine/{machine_id}")
+        lock = MachineLock(author=actor.name, at=NOW, reason=request.reason)
+        return self._put(machine_id, lock)
+
+    async def unlock(self, actor, machine_id, *, any_author):
+        lock = (await self.engine.machines.get(machine_id)).lock
+        if lock is not None and not any_author and lock.author != actor.name:
+            raise Forbidden(f"{lock.author} locked the machine.")
+        self.engine.record(actor, "machine.unlock", f"machine/{machine_id}")
+        return self._put(machine_id, None)
+
+    def _put(self, machine_id, lock):
+        machines = self.engine.machines
+        machines.rows[machine_id] = msgspec.structs.replace(machines.rows[machine_id], lock=lock)
+        return machines.rows[machine_id]
+
+    async def many(self, actor, request, owner):
+        found = []
+        for id_ in request.ids:
+            row = self.engine.machines.rows.get(id_)
+            if row is None or owner not in (None, row.owner):
+                found.append(BulkResult(id=id_, possible=False, reason="There is no such machine."))
+                continue
+            verb = f"machine.{request.action}"
+            begun = None if request.preview else await self.engine.machines._begin(actor, verb, id_)
+            found.append(BulkResult(id=id_, name=row.name, possible=True, operation=begun))
+        return found
+
+
 class MemoryEngine:
     """What `cernvmcontroller.web.engine` asks for."""
 
@@ -575,6 +624,7 @@ class MemoryEngine:
         self.events = EventLog(self.journal)
         self.audit = Audit()
         self.machines = Machines(self)
+        self.lifecycle = Lifecycle(self)
         self.screens = Screens(self)
         self.operations = Operations(self)
         self.volumes = Volumes()

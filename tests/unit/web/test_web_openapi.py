@@ -1,6 +1,7 @@
 """The OpenAPI document says what the controller does, and the controller does what it says."""
 
 import asyncio
+import importlib
 import json
 import re
 
@@ -10,9 +11,6 @@ from schemathesis.specs.openapi.definitions import OPENAPI_31
 from tests.unit.web.fakehub import HUB_TOKEN
 from tests.unit.web.fuzzing import THINGS, fuzz
 
-import cernvmapi.hostverbs
-import cernvmapi.usageverbs
-import cernvmapi.verbs
 from cernvmapi import client as clients
 from cernvmapi import models
 from cernvmapi.verb import verb
@@ -112,6 +110,7 @@ GROUPS = {
     "CatalogueVerbs": "Catalogue",
     "AuditVerbs": "Audit",
     "UsageVerbs": "UsageOf",
+    "LifecycleVerbs": "Machines",
 }
 
 
@@ -128,7 +127,10 @@ class Recorder:
 
 def test_the_client_has_a_verb_for_every_route_and_no_other():
     recorder = Recorder()
-    groups = {**vars(cernvmapi.verbs), **vars(cernvmapi.hostverbs), **vars(cernvmapi.usageverbs)}
+    modules = ("verbs", "machineverbs", "lifecycleverbs", "catalogueverbs", "hostverbs", "usageverbs")
+    groups = {}
+    for module in modules:
+        groups |= vars(importlib.import_module(f"cernvmapi.{module}"))
     for name, group in groups.items():
         if not name.endswith("Verbs"):
             continue
@@ -138,6 +140,8 @@ def test_the_client_has_a_verb_for_every_route_and_no_other():
                 continue
             arguments = {"get": ["ID"], "delete": ["ID"], "cancel": ["ID"], "wait": ["ID"], "console": ["ID"],
                          "start": ["ID"], "shutdown": ["ID"], "poweroff": ["ID"], "reboot": ["ID"],
+                         "suspend": ["ID"], "resume": ["ID"], "reset": ["ID"], "store": ["ID"],
+                         "lock": ["ID"], "unlock": ["ID"], "act": ["reset", ["m-1"]],
                          "put_session": ["ID", models.Session()],
                          "change": ["ID"], "refresh": ["ID"], "machine": ["ID"], "host": ["ID"],
                          "appliance": ["ID"], "cluster": ["ID"], "machines": [["m-1"]],

@@ -38,6 +38,7 @@ BODIES = {
     "attach_host": {"name": "far", "uris": ["qemu+tls://far/system"]},
     "try_host": {"uri": "qemu+tls://far/system"},
     "create_cluster": {"id": "physics"},
+    "act_on_machines": {"action": "reboot", "ids": ["m-alice"]},
     "create_feed": {"url": "https://feeds.example/two.rss"},
 }
 """What is sent where an empty object is not enough."""

@@ -42,14 +42,15 @@ async def mine(exchange: Exchange) -> Machine:
     return machine
 
 
-def _shown(exchange: Exchange, machine: Machine) -> Machine:
+def shown(exchange: Exchange, machine: Machine) -> Machine:
     """Return the machine with the actions that the caller may take."""
     if Access.WRITE.allows(exchange.who):
         return machine
     return msgspec.structs.replace(machine, actions=[])
 
 
-def _accepted(operation: Operation) -> Reply:
+def accepted(operation: Operation) -> Reply:
+    """Answer with an operation that was begun, and where it is."""
     return Reply(operation, headers={"Location": f"../../operations/{operation.id}"})
 
 
@@ -66,12 +67,12 @@ async def list_machines(exchange: Exchange) -> Page[Machine]:
         limit=query.limit,
         cursor=query.cursor,
     )
-    return msgspec.structs.replace(page, items=[_shown(exchange, machine) for machine in page.items])
+    return msgspec.structs.replace(page, items=[shown(exchange, machine) for machine in page.items])
 
 
 async def get_machine(exchange: Exchange) -> Machine:
     """Answer with one machine."""
-    return _shown(exchange, await mine(exchange))
+    return shown(exchange, await mine(exchange))
 
 
 def _owner(exchange: Exchange, request: MachineCreate) -> str | None:
@@ -113,7 +114,7 @@ async def create_machine(exchange: Exchange) -> Reply:
     request = msgspec.structs.replace(exchange.body, owner=owner)
     machine, new = await exchange.engine.machines.create(exchange.actor, request, owner)
     headers = {"Location": f"machines/{machine.id}"}
-    return Reply(_shown(exchange, machine), status=201 if new else 200, headers=headers)
+    return Reply(shown(exchange, machine), status=201 if new else 200, headers=headers)
 
 
 def _only_the_hub(exchange: Exchange) -> None:
@@ -126,25 +127,27 @@ async def start_machine(exchange: Exchange) -> Reply:
     if exchange.body.session is not None:
         _only_the_hub(exchange)
     machine = await mine(exchange)
-    return _accepted(await exchange.engine.machines.start(exchange.actor, machine.id, exchange.body.session))
+    begin = exchange.engine.machines.start
+    operation = await begin(exchange.actor, machine.id, exchange.body.session, discard=exchange.body.discard)
+    return accepted(operation)
 
 
 async def shutdown_machine(exchange: Exchange) -> Reply:
     """Begin a shutdown."""
     machine = await mine(exchange)
-    return _accepted(await exchange.engine.machines.shutdown(exchange.actor, machine.id))
+    return accepted(await exchange.engine.machines.shutdown(exchange.actor, machine.id))
 
 
 async def poweroff_machine(exchange: Exchange) -> Reply:
     """Begin to switch off."""
     machine = await mine(exchange)
-    return _accepted(await exchange.engine.machines.poweroff(exchange.actor, machine.id))
+    return accepted(await exchange.engine.machines.poweroff(exchange.actor, machine.id))
 
 
 async def reboot_machine(exchange: Exchange) -> Reply:
     """Begin a reboot."""
     machine = await mine(exchange)
-    return _accepted(await exchange.engine.machines.reboot(exchange.actor, machine.id))
+    return accepted(await exchange.engine.machines.reboot(exchange.actor, machine.id))
 
 
 async def change_machine(exchange: Exchange) -> Machine:
@@ -153,7 +156,7 @@ async def change_machine(exchange: Exchange) -> Machine:
     if not exchange.who.admin and (wish.owner, wish.server_name, wish.owner_id) != (None, None, None):
         raise Forbidden("Only the hub says whose a machine is and which server it serves.")
     machine = await mine(exchange)
-    return _shown(exchange, await exchange.engine.machines.change(exchange.actor, machine.id, wish))
+    return shown(exchange, await exchange.engine.machines.change(exchange.actor, machine.id, wish))
 
 
 async def delete_machine(exchange: Exchange) -> Reply:

@@ -1,0 +1,98 @@
+"""The verbs on machines beside starting and ending them, and on many machines at once."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from cernvmapi.lifecycle import BulkRequest, BulkResult, BulkVerb, LockRequest, StoreRequest
+from cernvmapi.models import Machine, Operation, Page
+from cernvmapi.steps import path, succeeded
+from cernvmapi.verb import Steps, verb
+from cernvmapi.wire import Call
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+AT_ONCE = 500
+"""Machines that the controller takes in one request."""
+
+
+class LifecycleVerbs:
+    """More of ``client.machines``."""
+
+    @verb
+    def suspend(
+        self, machine_id: str, *, wait: bool = False, timeout: float | None = None
+    ) -> Steps[Operation]:
+        """Have a machine stand still, its memory kept; `wait` and `timeout` as for `start`."""
+        operation = yield Call("POST", path("machines", machine_id, "suspend"), Operation)
+        return (yield from succeeded(operation, wait, timeout))
+
+    @verb
+    def resume(
+        self, machine_id: str, *, wait: bool = False, timeout: float | None = None
+    ) -> Steps[Operation]:
+        """Let a paused machine go on; `wait` and `timeout` as for `start`."""
+        operation = yield Call("POST", path("machines", machine_id, "resume"), Operation)
+        return (yield from succeeded(operation, wait, timeout))
+
+    @verb
+    def reset(self, machine_id: str, *, wait: bool = False, timeout: float | None = None) -> Steps[Operation]:
+        """Reset a machine, nobody in it is asked; `wait` and `timeout` as for `start`."""
+        operation = yield Call("POST", path("machines", machine_id, "reset"), Operation)
+        return (yield from succeeded(operation, wait, timeout))
+
+    @verb
+    def store(
+        self,
+        machine_id: str,
+        reason: str = "",
+        *,
+        lock: bool = True,
+        wait: bool = False,
+        timeout: float | None = None,
+    ) -> Steps[Operation]:
+        """Write a machine's memory to its host's disk, switch it off, and lock it.
+
+        Its next start goes on where it was. `wait` and `timeout` as for `start`.
+
+        Parameters
+        ----------
+        reason
+            Why, for those who wonder.
+        lock
+            It stays so until it is unlocked. A machine that serves a notebook is always locked.
+        """
+        body = StoreRequest(lock=lock, reason=reason)
+        operation = yield Call("POST", path("machines", machine_id, "store"), Operation, body=body)
+        return (yield from succeeded(operation, wait, timeout))
+
+    @verb
+    def lock(self, machine_id: str, reason: str = "") -> Call[Machine]:
+        """Have a machine stay as it is until it is unlocked."""
+        return Call("POST", path("machines", machine_id, "lock"), Machine, body=LockRequest(reason=reason))
+
+    @verb
+    def unlock(self, machine_id: str) -> Call[Machine]:
+        """Unlock a machine; for who locked it, and administrators."""
+        return Call("POST", path("machines", machine_id, "unlock"), Machine)
+
+    @verb
+    def act(
+        self, action: BulkVerb, machine_ids: Iterable[str], *, preview: bool = False
+    ) -> Steps[list[BulkResult]]:
+        """Do the same with many machines; return what became of each, in their order.
+
+        Parameters
+        ----------
+        action
+            ``start``, ``shutdown``, ``poweroff``, ``reboot``, ``suspend``, ``resume``, ``reset``, ``delete``.
+        preview
+            Only say what would become of it.
+        """
+        ids, found = list(machine_ids), []
+        for begin in range(0, len(ids), AT_ONCE):
+            body = BulkRequest(action=action, ids=ids[begin : begin + AT_ONCE], preview=preview)
+            page = yield Call("POST", "/machines/actions", Page[BulkResult], body=body)
+            found += page.items
+        return found
