@@ -178,7 +178,10 @@ class Site:
     def domain(self, host: str, machine: Machine) -> Any:
         """Return libvirt's domain of a machine, for whoever does something behind the hub's back."""
         uuid = naming.domain_uuid(self.engine.hub_id, machine.id)
-        return libvirt.open(self.hosts[host].uri).lookupByUUIDString(uuid)
+        connection = libvirt.open(self.hosts[host].uri)
+        # Not left to the garbage collection, which may be in the middle of anything.
+        self._stack.callback(connection.close)
+        return connection.lookupByUUIDString(uuid)
 
     def domain_name(self, machine: Machine) -> str:
         """Return the name of a machine's domain."""
