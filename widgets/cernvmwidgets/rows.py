@@ -49,6 +49,7 @@ _STATES = {
 }
 _UNKNOWN = State("?", "Unknown", "warn")
 _PAUSED = State("❚❚", "Paused", "warn")
+_STORED = State("▣", "Stored", "quiet")
 
 
 def state(machine: Machine) -> State:
@@ -60,6 +61,8 @@ def state(machine: Machine) -> State:
         return _UNKNOWN
     if machine.power is Power.PAUSED and machine.status is Status.RUNNING:
         return _PAUSED
+    if machine.stored and machine.status is Status.STOPPED:
+        return _STORED
     return _STATES[machine.status]
 
 
@@ -69,6 +72,8 @@ def detail(machine: Machine) -> str:
         return f"Its host {machine.host or ''} does not answer.".replace("  ", " ")
     if machine.error is not None:
         return machine.error.detail
+    if machine.lock is not None:
+        return f"{machine.lock.author} locked it{': ' if machine.lock.reason else ''}{machine.lock.reason}."
     if machine.status is Status.STARTING and machine.timeline:
         return f"{machine.timeline[-1].message} ({machine.progress} %)"
     return ""

@@ -1,7 +1,7 @@
 // What can be done with a machine: each action with its request, its Python, and the reason when it cannot be done.
 
 import type { Door } from "./door.ts";
-import type { Machine, Operation } from "./model.ts";
+import type { Machine } from "./model.ts";
 import { stateOf } from "./states.ts";
 import { texts } from "./texts.ts";
 
@@ -13,21 +13,37 @@ export interface Action {
   question: ((name: string) => string) | null;
   /** Whether the machine's name has to be typed first. */
   typed: boolean;
+  /** Whether it is an operation, whose end can be waited for. */
+  waits: boolean;
+  /** Whether it is of any use for a machine; else it is not even shown. */
+  shown(machine: Machine): boolean;
   /** The request of the API. */
   request(id: string): readonly [method: string, path: string, body?: unknown];
 }
 
-function post(id: keyof typeof texts.actions, question: Action["question"], dangerous = false): Action {
+const OFF_TOO = new Set(["start", "lock", "unlock", "delete"]);
+const WITH_BODY = new Set(["start", "store", "lock"]);
+const always = () => true;
+const paused = (machine: Machine) => machine.power === "paused";
+
+function post(
+  id: keyof typeof texts.actions,
+  question: Action["question"],
+  more: Partial<Pick<Action, "dangerous" | "waits" | "shown">> = {},
+): Action {
   return {
     id,
     label: texts.actions[id],
-    dangerous,
+    dangerous: false,
     question,
     typed: false,
+    waits: true,
+    shown: always,
+    ...more,
     request: (machine) => [
       "POST",
       `machines/${encodeURIComponent(machine)}/${id}`,
-      id === "start" ? {} : undefined,
+      WITH_BODY.has(id) ? {} : undefined,
     ],
   };
 }
@@ -36,13 +52,21 @@ export const ACTIONS: readonly Action[] = [
   post("start", null),
   post("shutdown", texts.askShutdown),
   post("reboot", texts.askReboot),
-  post("poweroff", texts.askPoweroff, true),
+  post("suspend", null, { shown: (machine) => !paused(machine) }),
+  post("resume", null, { shown: paused }),
+  post("store", texts.askStore),
+  post("lock", null, { waits: false, shown: (machine) => machine.lock === null }),
+  post("unlock", null, { waits: false, shown: (machine) => machine.lock !== null }),
+  post("reset", texts.askReset, { dangerous: true }),
+  post("poweroff", texts.askPoweroff, { dangerous: true }),
   {
     id: "delete",
     label: texts.actions.delete,
     dangerous: true,
     question: texts.askDelete,
     typed: true,
+    waits: true,
+    shown: always,
     request: (machine) => ["DELETE", `machines/${encodeURIComponent(machine)}`],
   },
 ];
@@ -51,25 +75,26 @@ export const ACTIONS: readonly Action[] = [
 export function reasonAgainst(action: Action, machine: Machine): string | null {
   if (machine.actions.includes(action.id)) return null;
   if (machine.power === "unknown") return texts.reasons.unknown;
+  if (machine.lock) return texts.reasons.locked(machine.lock.author, machine.lock.reason);
   if (machine.protected && action.id === "delete") return texts.reasons.protected;
   const { status } = machine;
   if (status === "starting" || status === "stopping" || status === "deleting")
     return texts.reasons.busy(stateOf(machine).text);
   if (action.id === "start" && status === "running") return texts.reasons.running;
-  if (action.id !== "start" && action.id !== "delete" && status !== "running")
-    return texts.reasons.notRunning;
+  if (!OFF_TOO.has(action.id) && status !== "running") return texts.reasons.notRunning;
   return texts.reasons.notNow;
 }
 
-export function perform(door: Door, action: Action, machine: Machine): Promise<Operation> {
+export function perform(door: Door, action: Action, machine: Machine): Promise<unknown> {
   const [method, path, body] = action.request(machine.id);
-  return door.ask<Operation>(method, path, {}, body);
+  return door.ask(method, path, {}, body);
 }
 
 /** The call of the Python client that does the same. */
 export function asPython(action: Action, ids: readonly string[]): string {
   const [only] = ids;
-  if (ids.length === 1 && only) return `Client().machines.${action.id}(${quoted(only)}, wait=True)`;
+  const wait = action.waits ? ", wait=True" : "";
+  if (ids.length === 1 && only) return `Client().machines.${action.id}(${quoted(only)}${wait})`;
   return [
     `with Client() as client:`,
     `    for machine in [${ids.map(quoted).join(", ")}]:`,

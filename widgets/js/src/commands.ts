@@ -12,7 +12,9 @@ export function commandBar(context: Context, machine: Machine, done: () => void)
   return h(
     "div",
     { class: "cv-commands", role: "group", "aria-label": texts.commands },
-    ...ACTIONS.map((action) => command(context, action, machine, done)),
+    ...ACTIONS.filter((action) => action.shown(machine)).map((action) =>
+      command(context, action, machine, done),
+    ),
   );
 }
 
@@ -88,16 +90,18 @@ export function bulkBar(
       element,
       h("span", { role: "status" }, texts.selected(context.selection.size)),
       ...ACTIONS.map((action, place) =>
-        h(
-          "button",
-          {
-            type: "button",
-            class: action.dangerous ? "cv-danger" : null,
-            disabled: counts[place] === 0,
-            onclick: () => void many(context, action, machines),
-          },
-          `${action.label} (${counts[place]})`,
-        ),
+        counts[place] === 0 && !chosen.some(action.shown)
+          ? false
+          : h(
+              "button",
+              {
+                type: "button",
+                class: action.dangerous ? "cv-danger" : null,
+                disabled: counts[place] === 0,
+                onclick: () => void many(context, action, machines),
+              },
+              `${action.label} (${counts[place]})`,
+            ),
       ),
       h("button", { type: "button", onclick: () => context.selection.set([]) }, texts.clear),
     );

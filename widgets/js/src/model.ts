@@ -48,6 +48,8 @@ export interface Machine {
   labels: Record<string, string>;
   notes: string;
   protected: boolean;
+  lock: { author: string; at: string; reason: string } | null;
+  stored: boolean;
   actions: string[];
   revision: number;
   created: string;

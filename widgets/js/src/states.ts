@@ -25,6 +25,8 @@ export function stateOf(machine: Machine): State {
   if (machine.power === "unknown") return { icon: "?", text: texts.states.unknown, tone: "warn" };
   if (machine.power === "paused" && machine.status === "running")
     return { icon: "❚❚", text: texts.states.paused, tone: "warn" };
+  if (machine.stored && machine.status === "stopped")
+    return { icon: "▣", text: texts.states.stored, tone: "quiet" };
   return STATES[machine.status];
 }
 
@@ -36,6 +38,7 @@ export function stateOfStatus(status: Machine["status"]): State {
 export function detailOf(machine: Machine): string {
   if (machine.power === "unknown") return texts.hostSilent(machine.host);
   if (machine.error) return machine.error.detail;
+  if (machine.lock) return texts.reasons.locked(machine.lock.author, machine.lock.reason);
   const last = machine.timeline.at(-1);
   if (machine.status === "starting" && last) return `${last.message} (${machine.progress} %)`;
   return "";

@@ -35,6 +35,8 @@ export function machine(id: string, more: Partial<Machine> = {}): Machine {
     labels: {},
     notes: "",
     protected: false,
+    lock: null,
+    stored: false,
     actions: ["shutdown", "poweroff", "reboot", "delete"],
     revision: 1,
     created: "2026-03-01T12:00:00Z",
