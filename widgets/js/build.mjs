@@ -10,6 +10,7 @@ const shared = {
   target: "es2022",
   minify: true,
   legalComments: "inline",
+  define: { INLINE: "false" },
   logLevel: "warning",
 };
 
@@ -22,4 +23,9 @@ await build({
   chunkNames: "part-[hash]",
 });
 // In one piece, for a kernel to send where the notebook server serves no views.
-await build({ ...shared, entryPoints: ["src/widget.ts"], outfile: `${folder}/inline.js` });
+await build({
+  ...shared,
+  entryPoints: ["src/widget.ts"],
+  outfile: `${folder}/inline.js`,
+  define: { INLINE: "true" },
+});

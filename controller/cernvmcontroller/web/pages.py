@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from html import escape
 from urllib.parse import quote
 
@@ -18,7 +19,7 @@ from cernvmcontroller.web.identity import Access
 _PAGE = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
 <meta name="color-scheme" content="light dark"><title>CernVM Hub</title>
-<link rel="stylesheet" href="{views}/views.css"><script type="module" src="{views}/page.js"></script></head>
+<link rel="stylesheet" nonce="{nonce}" href="{views}/views.css"><script type="module" src="{views}/page.js"></script></head>
 <body class="cernvm-page"><header><h1>CernVM Hub</h1>
 <span>{name} · <a href="{hub}home">Notebook servers</a></span></header>
 <main data-cernvm-api="{api}/"><p>{unbuilt}</p>
@@ -30,11 +31,16 @@ _PAGE = """<!doctype html>
 _PAGE_POLICY = "; ".join(
     [
         "default-src 'none'",
-        *(f"{kind} 'self'" for kind in ("script-src", "style-src", "connect-src", "img-src")),
+        *(f"{kind} 'self'" for kind in ("script-src", "connect-src")),
+        "style-src 'self' 'nonce-{nonce}'",
+        "img-src 'self' data:",
         *(f"{kind} 'none'" for kind in ("base-uri", "form-action", "frame-ancestors")),
     ]
 )
-"""What the page may load: files of its own origin, and nothing that stands in the page itself."""
+"""What the page may load: files of its own origin, and nothing that stands in the page itself.
+
+A terminal makes its own styles, which carry the nonce; what a machine's screen shows comes as images in data.
+"""
 
 _SCRIPTS_OFF = "The interface needs JavaScript. What it shows is there as data too:"
 
@@ -55,9 +61,11 @@ class EntranceHandler(BaseHandler):
             )
         self.xsrf_token  # noqa: B018 - to read it sets the cookie that scripts send back
         self.set_header("Content-Type", "text/html; charset=utf-8")
-        self.set_header("Content-Security-Policy", _PAGE_POLICY)
+        nonce = secrets.token_urlsafe(16)
+        self.set_header("Content-Security-Policy", _PAGE_POLICY.format(nonce=nonce))
         page = _PAGE.format(
             name=escape(self.identity.name),
+            nonce=nonce,
             views=quote(f"{self.hub_auth.base_url.rstrip('/')}/views"),
             api=quote(API_PREFIX),
             hub=escape(f"{self.hub_auth.hub_host}{self.hub_auth.hub_prefix}"),

@@ -29,10 +29,10 @@ ARTIFACTS = Path(__file__).parents[2] / "artifacts"
 THEN = datetime(2026, 1, 1, 9, 30, tzinfo=UTC)
 MANY = 10_000
 ACTIONS = {
-    Status.RUNNING: ["shutdown", "poweroff", "reboot", "delete"],
+    Status.RUNNING: ["shutdown", "poweroff", "reboot", "reset", "suspend", "store", "lock", "delete"],
     Status.STARTING: ["shutdown", "poweroff", "delete"],
-    Status.STOPPED: ["start", "delete"],
-    Status.FAILED: ["start", "delete"],
+    Status.STOPPED: ["start", "lock", "delete"],
+    Status.FAILED: ["start", "lock", "delete"],
 }
 
 

@@ -1,5 +1,6 @@
 // All rooms under one roof, with one stream of events, one place for toasts and one word on the connection.
 
+import { consoleDock } from "./consoledock.ts";
 import { fill, freshId, h, icon } from "./dom.ts";
 import type { Door } from "./door.ts";
 import { type Connection, EventStream } from "./events.ts";
@@ -44,6 +45,7 @@ export function dashboard(
   const toasts = new Toasts();
   const selection = new Selection();
   const panel = h("div", { class: "cv-room", role: "tabpanel", id: freshId() });
+  const dock = consoleDock(door);
   const connection = h("span", { class: "cv-connection", role: "status" });
   let place: Place = { room: "", machine: null };
   let view: View | null = null;
@@ -67,6 +69,7 @@ export function dashboard(
     { class: "cernvm" },
     h("div", { class: "cv-top" }, tablist, connection),
     panel,
+    dock.element,
     toasts.element,
   );
   tablist.addEventListener("keydown", (event) => {
@@ -85,6 +88,7 @@ export function dashboard(
     toasts,
     selection,
     root: element,
+    openConsole: (machine, kind) => dock.open(machine, kind),
     openMachine: (machine) => go({ room: "infrastructure", machine }),
     opened: (machine) => {
       place = { ...place, machine };
@@ -124,6 +128,7 @@ export function dashboard(
       forget();
       events.stop();
       view?.close();
+      dock.close();
     },
   };
 }

@@ -33,6 +33,8 @@ export interface Door {
         signal: AbortSignal,
       ) => Promise<Response>)
     | null;
+  /** Open a WebSocket (`path` below the API's version); null where this door has none. */
+  socket: ((path: string, protocols: string[]) => WebSocket) | null;
 }
 
 /** `query` as the API reads it: lists joined with commas, nothing for null. */
@@ -94,6 +96,12 @@ export class HttpDoor implements Door {
       signal,
       cache: "no-store",
     });
+
+  socket = (path: string, protocols: string[]): WebSocket => {
+    const url = new URL(this.base + path, location.href);
+    url.protocol = url.protocol.replace("http", "ws");
+    return new WebSocket(url, protocols);
+  };
 
   private url(path: string, query: Query): string {
     return this.base + path + search(query);

@@ -1,6 +1,7 @@
 // One machine, whole: its state, commands, facts, last start, operations, and the end of its console.
 
 import { commandBar } from "./commands.ts";
+import type { ConsoleKind } from "./consolelink.ts";
 import { fill, h, icon } from "./dom.ts";
 import { Problem } from "./door.ts";
 import type { Machine, Operation, Page } from "./model.ts";
@@ -25,9 +26,13 @@ export function machinePage(context: Context, id: string, closed: () => void): V
     hidden: true,
   });
   const more = h("button", { type: "button", onclick: () => void readConsole() }, texts.showConsole);
+  const serial = h("button", { type: "button", onclick: () => console("serial") }, texts.consoles.serial);
+  const screen = h("button", { type: "button", onclick: () => console("vnc") }, texts.consoles.vnc);
+  const console = (kind: ConsoleKind) => context.openConsole({ id, name: title.textContent ?? id }, kind);
   const rest = h(
     "div",
     { class: "cv-sections" },
+    section(texts.consoles.all, h("p", { class: "cv-buttons" }, serial, screen)),
     section(texts.details, facts),
     section(texts.lastStart, start),
     section(texts.lastOperations, operations),

@@ -1,5 +1,6 @@
 // What every view gets from the page that it stands on.
 
+import type { ConsoleKind } from "./consolelink.ts";
 import type { Door } from "./door.ts";
 import type { EventStream } from "./events.ts";
 import type { Toasts } from "./feedback.ts";
@@ -15,6 +16,8 @@ export interface Context {
   root: HTMLElement;
   /** Go to a machine, whatever is shown now. */
   openMachine(id: string): void;
+  /** Open a machine's console, which stays while one walks about. */
+  openConsole(machine: { id: string; name: string }, kind: ConsoleKind): void;
   /** Which machine is shown beside the table; for the page's address and for Python. */
   opened(id: string | null): void;
 }

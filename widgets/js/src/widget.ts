@@ -23,6 +23,7 @@ interface Answer {
 /** The controller as the kernel reaches it, where the notebook server has no door of its own. */
 export class KernelDoor implements Door {
   readonly open = null;
+  readonly socket = null;
   private last = 0;
   private readonly waiting = new Map<number, (answer: Answer) => void>();
 

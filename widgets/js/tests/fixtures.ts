@@ -48,6 +48,7 @@ export function machine(id: string, more: Partial<Machine> = {}): Machine {
 /** Serves `machines` in pages and remembers what it was asked. */
 export class FakeDoor implements Door {
   open: Door["open"] = null;
+  socket: Door["socket"] = null;
   asked: [method: string, path: string, query: Query, body: unknown][] = [];
   fails: Error | null = null;
 
