@@ -1,3 +1,4 @@
+/*! With noVNC, Copyright (c) The noVNC authors, under the MPL 2.0: https://github.com/novnc/noVNC */
 // The screen, keyboard and pointer of a machine, by VNC.
 
 import RFB from "@novnc/novnc";

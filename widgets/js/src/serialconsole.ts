@@ -1,3 +1,4 @@
+/*! With xterm.js, Copyright (c) The xterm.js authors, under the MIT licence: https://github.com/xtermjs/xterm.js */
 // The serial console of a machine, as a terminal.
 
 import { FitAddon } from "@xterm/addon-fit";

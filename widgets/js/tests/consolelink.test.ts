@@ -79,6 +79,7 @@ test("a line that breaks is made again, less and less often while it says nothin
   }
   expect(ends[0]).toEqual(["The connection broke.", false]);
   expect(door.sockets.length).toBeLessThan(15);
+  await passing(WAITS.longest);
   door.sockets.at(-1)?.say("{}");
   const before = door.sockets.length;
   door.sockets.at(-1)?.close(1001, "The controller is being restarted.");
