@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import asynccontextmanager, contextmanager
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import urlsplit
 
 import httpx
 import msgspec
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 
 _CHUNK = 32 * 1024
 """Bytes that are sent at once; the controller takes no more than twice as many."""
-_CONNECT_TIMEOUT = 20.0
 
 
 class Console:
@@ -146,11 +145,11 @@ def opened(settings: Settings, ticket: ConsoleTicket) -> Iterator[ConsoleStream]
     CernVMError
         What the controller answered, or that it did not.
     """
-    url = _url(settings, ticket)
+    url = settings.websocket_url(ticket.socket)
     try:
-        socket = connect_sync(url, **_options(settings, ticket, url))
+        socket = connect_sync(url, **_options(settings, ticket))
     except (OSError, InvalidHandshake) as error:
-        raise _refusal(url, error) from error
+        raise refusal(url, error) from error
     with socket:
         console = ConsoleStream(socket)
         if ticket.kind is ConsoleKind.SERIAL:
@@ -164,11 +163,11 @@ def opened(settings: Settings, ticket: ConsoleTicket) -> Iterator[ConsoleStream]
 @asynccontextmanager
 async def opened_async(settings: Settings, ticket: ConsoleTicket) -> AsyncIterator[AsyncConsoleStream]:
     """Yield the console that a ticket is for; raises as `opened` does."""
-    url = _url(settings, ticket)
+    url = settings.websocket_url(ticket.socket)
     try:
-        socket = await connect_async(url, **_options(settings, ticket, url))
+        socket = await connect_async(url, **_options(settings, ticket))
     except (OSError, InvalidHandshake) as error:
-        raise _refusal(url, error) from error
+        raise refusal(url, error) from error
     async with socket:
         console = AsyncConsoleStream(socket)
         if ticket.kind is ConsoleKind.SERIAL:
@@ -179,26 +178,12 @@ async def opened_async(settings: Settings, ticket: ConsoleTicket) -> AsyncIterat
         yield console
 
 
-def _url(settings: Settings, ticket: ConsoleTicket) -> str:
-    base = urlsplit(settings.url)
-    scheme = "wss" if base.scheme == "https" else "ws"
-    return urlunsplit((scheme, base.netloc, base.path + ticket.socket, "", ""))
+def _options(settings: Settings, ticket: ConsoleTicket) -> dict[str, Any]:
+    return settings.websocket_options([ticket.protocol, TICKET_PREFIX + ticket.ticket])
 
 
-def _options(settings: Settings, ticket: ConsoleTicket, url: str) -> dict[str, Any]:
-    return {
-        "subprotocols": [ticket.protocol, TICKET_PREFIX + ticket.ticket],
-        "additional_headers": {"Authorization": f"Bearer {settings.token}"},
-        "user_agent_header": wire.user_agent(),
-        "ssl": settings.context() if url.startswith("wss:") else None,
-        "compression": None,
-        # As for all other requests: proxies of the environment are not for the controller.
-        "proxy": None,
-        "open_timeout": _CONNECT_TIMEOUT,
-    }
-
-
-def _refusal(url: str, error: Exception) -> CernVMError:
+def refusal(url: str, error: Exception) -> CernVMError:
+    """Return the error for a WebSocket that was not opened."""
     if isinstance(error, InvalidStatus):
         answer = error.response
         request = httpx.Request("GET", url)

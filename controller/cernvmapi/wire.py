@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
-from urllib.parse import urlsplit
+from urllib.parse import urlsplit, urlunsplit
 
 import httpx
 import msgspec
@@ -41,6 +41,9 @@ HEARTBEAT = 15.0
 
 TIMEOUT = httpx.Timeout(60.0, connect=10.0)
 STREAM_TIMEOUT = httpx.Timeout(3 * HEARTBEAT, connect=10.0)
+
+SOCKET_TIMEOUT = 20.0
+"""Seconds until a WebSocket is open."""
 
 _BY_STATUS: dict[int, type[CernVMError]] = {401: Unauthenticated, 403: Forbidden}
 """What an answer means that is not the controller's own; a 404 then means that it is not there."""
@@ -197,6 +200,25 @@ class Settings:
             "verify": self.context(),
             "timeout": TIMEOUT,
             "trust_env": False,
+        }
+
+    def websocket_url(self, path: str) -> str:
+        """Return the URL of a WebSocket at a path below the API's version."""
+        base = urlsplit(self.url)
+        scheme = "wss" if base.scheme == "https" else "ws"
+        return urlunsplit((scheme, base.netloc, base.path + path, "", ""))
+
+    def websocket_options(self, protocols: list[str]) -> dict[str, Any]:
+        """Return the arguments of a client of the ``websockets`` package, beside its URL."""
+        return {
+            "subprotocols": protocols,
+            "additional_headers": {"Authorization": f"Bearer {self.token}"},
+            "user_agent_header": user_agent(),
+            "ssl": self.context() if self.url.startswith("https:") else None,
+            "compression": None,
+            # As for all other requests: proxies of the environment are not for the controller.
+            "proxy": None,
+            "open_timeout": SOCKET_TIMEOUT,
         }
 
     def context(self) -> ssl.SSLContext:

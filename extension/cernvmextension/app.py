@@ -19,6 +19,7 @@ import cernvmviews
 from cernvmapi.models import API_PREFIX
 from cernvmextension import controller
 from cernvmextension.activity import BusyKernels
+from cernvmextension.consoles import ConsoleHandler
 from cernvmextension.controller import Controller
 from cernvmextension.handlers import ApiHandler, EventsHandler, HealthHandler, ViewHandler
 
@@ -94,6 +95,7 @@ class CernVMExtension(ExtensionApp):
         self.handlers.extend(
             [
                 (rf"/cernvm/api/{version}/events", EventsHandler, door),
+                (rf"/cernvm/api/{version}/(machines/[^/]+/console/socket)", ConsoleHandler, door),
                 (rf"/cernvm/api/{version}/(.+)", ApiHandler, door),
                 (rf"/cernvm/views/({cernvmviews.NAME})", ViewHandler, door),
                 (r"/cernvm/health", HealthHandler, door),

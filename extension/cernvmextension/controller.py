@@ -6,12 +6,17 @@ import re
 from typing import TYPE_CHECKING, Any
 
 import httpx
+from websockets.asyncio.client import connect
+from websockets.exceptions import InvalidHandshake
 
 from cernvmapi import wire
+from cernvmapi.consolestream import refusal
 from cernvmapi.errors import ControllerUnreachable, NotFound, TooLarge
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Mapping
+
+    from websockets.asyncio.client import ClientConnection
 
 COLLECTIONS = (
     "appliances",
@@ -60,7 +65,8 @@ class Controller:
     """
 
     def __init__(self, url: str, token: str | None, ca: str | None) -> None:
-        self._http = httpx.AsyncClient(**wire.Settings.of(url, token, ca).httpx_options())
+        self._settings = wire.Settings.of(url, token, ca)
+        self._http = httpx.AsyncClient(**self._settings.httpx_options())
 
     async def ask(
         self, method: str, path: str, query: Mapping[str, str], body: bytes | None, headers: Mapping[str, str]
@@ -111,6 +117,22 @@ class Controller:
                     yield chunk
         except httpx.HTTPError as error:
             raise wire.unreachable(self._http.base_url, error) from error
+
+    async def socket(self, path: str, protocols: list[str]) -> ClientConnection:
+        """Return a WebSocket that is open.
+
+        Raises
+        ------
+        CernVMError
+            When the controller refuses it.
+        ControllerUnreachable
+            When it does not answer.
+        """
+        url = self._settings.websocket_url(path)
+        try:
+            return await connect(url, **self._settings.websocket_options(protocols))
+        except (OSError, InvalidHandshake) as error:
+            raise refusal(url, error) from error
 
     async def close(self) -> None:
         """Close the connections."""

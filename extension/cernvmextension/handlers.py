@@ -8,9 +8,10 @@ from http.client import responses
 from typing import TYPE_CHECKING, Any
 
 from jupyter_server.auth.decorator import authorized
-from jupyter_server.base.handlers import APIHandler
+from jupyter_server.base.handlers import APIHandler, JupyterHandler
 from tornado import web
 from tornado.iostream import StreamClosedError
+from tornado.web import RequestHandler
 
 import cernvmviews
 from cernvmapi.errors import (
@@ -52,8 +53,8 @@ _OF_THE_SERVER = frozenset({"token", "no_track_activity", "_xsrf", "_"})
 _BY_STATUS = {cls.status: cls for cls in (Malformed, Unauthenticated, Forbidden, NotFound, MethodNotAllowed)}
 
 
-class DoorHandler(APIHandler):
-    """A handler that opens to the server's owner only and says no in problem details (RFC 9457)."""
+class OwnersOnly(JupyterHandler):
+    """What opens to the server's owner only, and says no in problem details (RFC 9457)."""
 
     # A page that watches its machines must not keep an idle server alive.
     _track_activity = False
@@ -62,15 +63,47 @@ class DoorHandler(APIHandler):
         """Remember the extension, which has the client and knows the owner."""
         self.door = door
 
-    async def prepare(self) -> None:  # type: ignore[override]
+    def refuse_visitors(self) -> None:
         """Refuse visitors: this door acts with the rights of the server's owner, not with theirs."""
-        await super().prepare()
         visitor = self.current_user
         if visitor is not None and self.door.owner and not _is_user(visitor, self.door.owner):
             raise Forbidden(
                 "Only the owner of this server may use its connection to the controller. "
                 "Ask with a server of your own.",
             )
+
+    def write_error(self, status_code: int, **kwargs: Any) -> None:
+        """Send the reason as problem details."""
+        failure = kwargs.get("exc_info", (None, None, None))[1]
+        if not isinstance(failure, CernVMError):
+            failure = _as_error(status_code, failure)
+            self.set_status(status_code)
+        else:
+            self.set_status(failure.status)
+        self.set_header("Cache-Control", "no-store")
+        self.set_header("Content-Type", "application/problem+json")
+        RequestHandler.finish(self, encode(failure.problem()))
+
+    def log_exception(
+        self,
+        typ: type[BaseException] | None,
+        value: BaseException | None,
+        tb: TracebackType | None,
+    ) -> None:
+        """Log an error of the API in a line: it is an answer, not a fault of this program."""
+        if isinstance(value, CernVMError):
+            self.log.warning("%s %s: %s", self.request.method, self.request.path, value.detail)
+        else:
+            super().log_exception(typ, value, tb)
+
+
+class DoorHandler(OwnersOnly, APIHandler):
+    """A handler of the door's HTTP side."""
+
+    async def prepare(self) -> None:  # type: ignore[override]
+        """Refuse visitors."""
+        await super().prepare()
+        self.refuse_visitors()
 
     def query(self) -> dict[str, str]:
         """Return the request's parameters; which there are is the controller's business.
@@ -89,29 +122,6 @@ class DoorHandler(APIHandler):
                 raise Malformed(f"Give {name[:40]!r} once, with at most {LONGEST} bytes.")
             found[name] = self.decode_argument(values[0], name)
         return found
-
-    def write_error(self, status_code: int, **kwargs: Any) -> None:
-        """Send the reason as problem details."""
-        failure = kwargs.get("exc_info", (None, None, None))[1]
-        if not isinstance(failure, CernVMError):
-            failure = _as_error(status_code, failure)
-            self.set_status(status_code)
-        else:
-            self.set_status(failure.status)
-        self.set_header("Cache-Control", "no-store")
-        self.finish(encode(failure.problem()), set_content_type="application/problem+json")
-
-    def log_exception(
-        self,
-        typ: type[BaseException] | None,
-        value: BaseException | None,
-        tb: TracebackType | None,
-    ) -> None:
-        """Log an error of the API in a line: it is an answer, not a fault of this program."""
-        if isinstance(value, CernVMError):
-            self.log.warning("%s %s: %s", self.request.method, self.request.path, value.detail)
-        else:
-            super().log_exception(typ, value, tb)
 
 
 def _is_user(visitor: Any, name: str) -> bool:

@@ -19,7 +19,8 @@ from cernvmcontroller.web.identity import Access
 _PAGE = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
 <meta name="color-scheme" content="light dark"><title>CernVM Hub</title>
-<link rel="stylesheet" nonce="{nonce}" href="{views}/views.css"><script type="module" src="{views}/page.js"></script></head>
+<link rel="stylesheet" nonce="{nonce}" href="{views}/views.css">
+<script type="module" src="{views}/page.js"></script></head>
 <body class="cernvm-page"><header><h1>CernVM Hub</h1>
 <span>{name} · <a href="{hub}home">Notebook servers</a></span></header>
 <main data-cernvm-api="{api}/"><p>{unbuilt}</p>

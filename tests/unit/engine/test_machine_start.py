@@ -20,7 +20,7 @@ async def test_a_machine_starts_and_is_ready(lab):
     assert machine.status == Status.PENDING
     assert machine.host == "host1"
     assert machine.address == "10.80.0.16"
-    assert machine.actions == ["start", "delete"]
+    assert machine.actions == ["start", "lock", "delete"]
 
     operation = await lab.engine.machines.start(ALICE, machine.id, SESSION)
     done = await lab.engine.operations.wait(operation.id, 10)
@@ -30,7 +30,9 @@ async def test_a_machine_starts_and_is_ready(lab):
     assert (machine.status, machine.power, machine.phase) == (Status.RUNNING, Power.ON, Phase.READY)
     assert [mark.phase for mark in machine.timeline] == list(Phase)
     assert machine.progress == 100
-    assert machine.actions == ["shutdown", "poweroff", "reboot", "delete"]
+    assert machine.actions == [
+        "shutdown", "poweroff", "reboot", "reset", "suspend", "store", "lock", "delete",
+    ]  # fmt: skip
     assert lab.host.domains[machine.uuid].power == Power.ON
     kinds = {name.partition("-")[0] for name in lab.volumes()}
     assert kinds == {"base", "disk", "seed", "home"}

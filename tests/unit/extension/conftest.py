@@ -44,6 +44,7 @@ from tornado.httpclient import HTTPClientError, HTTPResponse
 from tornado.httpserver import HTTPServer
 from tornado.testing import bind_unused_port
 from tornado.web import Application, RequestHandler
+from tornado.websocket import WebSocketHandler
 
 from cernvmapi.models import API_PREFIX, Health, Page, encode
 
@@ -95,13 +96,43 @@ class _Answer(RequestHandler):
         self.controller.left.set()
 
 
+class _Console(WebSocketHandler):
+    """Says what it heard, and ends when it is told to."""
+
+    def initialize(self, controller):
+        self.controller = controller
+
+    async def prepare(self):
+        self.controller.requests.append(self.request)
+        if self.controller.status != 200:
+            self.set_status(self.controller.status)
+            self.finish()
+
+    def select_subprotocol(self, subprotocols):
+        return "cernvm.console.v1"
+
+    def open(self):
+        self.write_message('{"stream": "c-1"}')
+
+    def on_message(self, message):
+        if message == b"end":
+            self.close(4000, "It went off.")
+        else:
+            self.write_message(b"heard " + message, binary=True)
+
+
 @pytest.fixture
 def controller(jp_asyncio_loop):  # noqa: F811
     controller = Controller()
 
     async def serve():
         socket, port = bind_unused_port()
-        server = HTTPServer(Application([(rf"{API_PREFIX}/(.*)", _Answer, {"controller": controller})]))
+        known = {"controller": controller}
+        routes = [
+            (rf"{API_PREFIX}/machines/m-1/console/socket", _Console, known),
+            (rf"{API_PREFIX}/(.*)", _Answer, known),
+        ]
+        server = HTTPServer(Application(routes))
         server.add_socket(socket)
         controller.url = f"http://127.0.0.1:{port}{API_PREFIX}"
         return server

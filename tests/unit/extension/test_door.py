@@ -4,7 +4,9 @@ import json
 import httpx
 import pytest
 from jupyter_server.auth import User
-from tests.unit.extension.conftest import Somebody
+from tests.unit.extension.conftest import TOKEN, Somebody
+from websockets.asyncio.client import connect
+from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from cernvmapi.errors import NotFound
 from cernvmapi.models import API_PREFIX, encode
@@ -223,3 +225,65 @@ def test_a_service_that_is_called_as_the_owner_is_not_the_owner(get, controller,
     monkeypatch.setattr(Somebody, "get_user", get_user)
     assert get(MACHINES).status == 403
     assert controller.requests == []
+
+
+# --- consoles ---
+
+
+@pytest.fixture
+def console(jp_asyncio_loop, jp_serverapp, jp_http_port, jp_auth_header, http_server):
+    """Return a coroutine function that opens a console through the door."""
+
+    async def opened(path="machines/m-1/console/socket", **headers):
+        url = f"ws://localhost:{jp_http_port}{jp_serverapp.base_url}cernvm/api/v1/{path}"
+        return await connect(
+            url,
+            subprotocols=["cernvm.console.v1", "ticket.t1"],
+            additional_headers={**jp_auth_header, **headers},
+            proxy=None,
+        )
+
+    yield lambda *path, **headers: jp_asyncio_loop.run_until_complete(opened(*path, **headers))
+    for app in jp_serverapp.extension_manager.extension_apps["cernvmextension"]:
+        jp_asyncio_loop.run_until_complete(app.stop_extension())
+
+
+def test_a_console_is_forwarded_both_ways_with_the_owners_token(console, controller, jp_asyncio_loop):
+    socket = console()
+
+    async def talk():
+        assert socket.subprotocol == "cernvm.console.v1"
+        assert await socket.recv() == '{"stream": "c-1"}'
+        await socket.send(b"root")
+        assert await socket.recv() == b"heard root"
+        await socket.send(b"end")
+        with pytest.raises(ConnectionClosed):
+            await socket.recv()
+
+    jp_asyncio_loop.run_until_complete(talk())
+    assert (socket.close_code, socket.close_reason) == (4000, "It went off.")
+    (asked,) = controller.requests
+    assert asked.headers["Authorization"] == f"Bearer {TOKEN}"
+    assert "ticket.t1" in asked.headers["Sec-WebSocket-Protocol"]
+
+
+def test_a_page_of_another_site_gets_no_console(console, controller, monkeypatch):
+    # As a browser comes, with a cookie: a token in a header is no page's.
+    monkeypatch.setattr(Somebody, "is_token_authenticated", lambda *_: False)
+    with pytest.raises(InvalidStatus):
+        console(Origin="https://evil.example")
+    assert controller.requests == []
+
+
+def test_a_visitor_gets_no_console(console, controller, visitor):
+    with pytest.raises(InvalidStatus) as refused:
+        console()
+    assert refused.value.response.status_code == 403
+    assert controller.requests == []
+
+
+def test_what_the_controller_refuses_is_an_answer(console, controller):
+    controller.status = 403
+    with pytest.raises(InvalidStatus) as refused:
+        console()
+    assert refused.value.response.status_code in {403, 502}

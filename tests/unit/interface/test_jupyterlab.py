@@ -16,6 +16,7 @@ import pytest
 import pytest_asyncio
 from playwright.async_api import expect
 from tests.unit.interface.conftest import ARTIFACTS, populate
+from tests.unit.interface.test_consoles import heard
 from tests.unit.web.conftest import services_for
 from tests.unit.web.fakehub import FakeHub
 from tests.unit.web.memory import MemoryEngine
@@ -138,6 +139,26 @@ async def test_the_dashboard_is_in_the_notebook_in_its_theme(lab: Lab, browser: 
     lab_s = await page.evaluate("getComputedStyle(document.body).getPropertyValue('--jp-layout-color1')")
     assert (background == "rgb(255, 255, 255)") is not dark, (background, lab_s)
     await page.close()
+
+
+async def test_a_console_in_the_notebook_goes_by_way_of_the_notebook_server(
+    lab: Lab, browser: Browser
+) -> None:
+    populate_engine(lab)
+    guest = await lab.engine.screens.boot("m-00000")
+    await guest.write(b"login: ")
+    page = await opened(lab, browser, "console", BOARD)
+    await page.get_by_role("gridcell", name="alice", exact=True).first.click()
+    await page.get_by_role("button", name="Serial console", exact=True).click()
+    terminal = page.locator(".xterm-rows")
+    await expect(terminal).to_contain_text("login:")
+    await page.keyboard.type("root\n")
+    await heard(guest, b"root\r")
+    await guest.write(b"root\r\nPassword: ")
+    await expect(terminal).to_contain_text("Password:")
+    await page.screenshot(path=ARTIFACTS / "notebook-console.png")
+    await page.close()
+    await lab.engine.screens.consoles.leave("m-00000")
 
 
 async def test_a_busy_kernel_freezes_no_button(lab: Lab, browser: Browser) -> None:
