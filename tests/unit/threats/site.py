@@ -131,7 +131,7 @@ async def _has_routes(site: Site) -> None:
         tls = ssl.create_default_context(cafile=str(own.trust))
         tls.load_cert_chain(own.certificate, own.key)
     url = f"{'https' if site.hub.internal_ssl else 'http'}://127.0.0.1:{site.api_port}/api/routes"
-    async with asyncio.timeout(60), httpx.AsyncClient(verify=tls, trust_env=False) as http:
+    async with asyncio.timeout(60), httpx.AsyncClient(verify=tls, trust_env=False, timeout=30) as http:
         routes: dict[str, Any] = {}
         while len(routes) < 2:
             await asyncio.sleep(0.05)
