@@ -149,7 +149,7 @@ def opened(settings: Settings, ticket: ConsoleTicket) -> Iterator[ConsoleStream]
     try:
         socket = connect_sync(url, **_options(settings, ticket))
     except (OSError, InvalidHandshake) as error:
-        raise refusal(url, error) from error
+        raise _refusal(url, error) from error
     with socket:
         console = ConsoleStream(socket)
         if ticket.kind is ConsoleKind.SERIAL:
@@ -167,7 +167,7 @@ async def opened_async(settings: Settings, ticket: ConsoleTicket) -> AsyncIterat
     try:
         socket = await connect_async(url, **_options(settings, ticket))
     except (OSError, InvalidHandshake) as error:
-        raise refusal(url, error) from error
+        raise _refusal(url, error) from error
     async with socket:
         console = AsyncConsoleStream(socket)
         if ticket.kind is ConsoleKind.SERIAL:
@@ -179,11 +179,19 @@ async def opened_async(settings: Settings, ticket: ConsoleTicket) -> AsyncIterat
 
 
 def _options(settings: Settings, ticket: ConsoleTicket) -> dict[str, Any]:
-    return settings.websocket_options([ticket.protocol, TICKET_PREFIX + ticket.ticket])
+    return {
+        "subprotocols": [ticket.protocol, TICKET_PREFIX + ticket.ticket],
+        "additional_headers": {"Authorization": f"Bearer {settings.token}"},
+        "user_agent_header": wire.user_agent(),
+        "ssl": settings.context() if settings.url.startswith("https:") else None,
+        "compression": None,
+        # As for all other requests: proxies of the environment are not for the controller.
+        "proxy": None,
+        "open_timeout": wire.SOCKET_TIMEOUT,
+    }
 
 
-def refusal(url: str, error: Exception) -> CernVMError:
-    """Return the error for a WebSocket that was not opened."""
+def _refusal(url: str, error: Exception) -> CernVMError:
     if isinstance(error, InvalidStatus):
         answer = error.response
         request = httpx.Request("GET", url)

@@ -208,19 +208,6 @@ class Settings:
         scheme = "wss" if base.scheme == "https" else "ws"
         return urlunsplit((scheme, base.netloc, base.path + path, "", ""))
 
-    def websocket_options(self, protocols: list[str]) -> dict[str, Any]:
-        """Return the arguments of a client of the ``websockets`` package, beside its URL."""
-        return {
-            "subprotocols": protocols,
-            "additional_headers": {"Authorization": f"Bearer {self.token}"},
-            "user_agent_header": user_agent(),
-            "ssl": self.context() if self.url.startswith("https:") else None,
-            "compression": None,
-            # As for all other requests: proxies of the environment are not for the controller.
-            "proxy": None,
-            "open_timeout": SOCKET_TIMEOUT,
-        }
-
     def context(self) -> ssl.SSLContext:
         """Return by whom the controller's certificate must be signed."""
         if isinstance(self.ca, ssl.SSLContext):

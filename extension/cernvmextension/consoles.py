@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 from jupyter_server.auth.decorator import authorized, ws_authenticated
 from jupyter_server.base.websocket import WebSocketMixin
 from tornado.websocket import WebSocketClosedError, WebSocketHandler
-from websockets.exceptions import ConnectionClosed
 
 from cernvmapi.consoles import PROTOCOL, TICKET_PREFIX
 from cernvmapi.errors import Forbidden, Malformed
@@ -17,7 +16,7 @@ from cernvmextension.controller import api_path
 from cernvmextension.handlers import OwnersOnly
 
 if TYPE_CHECKING:
-    from websockets.asyncio.client import ClientConnection
+    from tornado.websocket import WebSocketClientConnection
 
 GONE = 1006
 """What RFC 6455 calls an end without a word; it must not be sent."""
@@ -27,7 +26,7 @@ _BROKE = 1011
 class ConsoleHandler(WebSocketMixin, WebSocketHandler, OwnersOnly):
     """One viewing of one console; the ticket in the subprotocols says which, and the controller whether."""
 
-    _there: ClientConnection | None = None
+    _there: WebSocketClientConnection | None = None
     _showing: asyncio.Task[None] | None = None
 
     async def prepare(self, **kwargs: Any) -> None:
@@ -59,8 +58,8 @@ class ConsoleHandler(WebSocketMixin, WebSocketHandler, OwnersOnly):
     async def on_message(self, message: str | bytes) -> None:
         """Pass on what the viewer says; the next message is read when that is done."""
         if self._there is not None:
-            with suppress(ConnectionClosed):  # of its end the other direction tells
-                await self._there.send(message)
+            with suppress(WebSocketClosedError):  # of its end the other direction tells
+                await self._there.write_message(message, binary=isinstance(message, bytes))
 
     def on_close(self) -> None:
         """Show no more."""
@@ -71,11 +70,11 @@ class ConsoleHandler(WebSocketMixin, WebSocketHandler, OwnersOnly):
     async def _show(self) -> None:
         assert self._there is not None
         try:
-            async for message in self._there:
+            while (message := await self._there.read_message()) is not None:
                 await self.write_message(message, binary=isinstance(message, bytes))
-        except (ConnectionClosed, WebSocketClosedError):
+        except WebSocketClosedError:
             pass
         finally:
-            await self._there.close()
+            self._there.close()
             code, reason = self._there.close_code, self._there.close_reason
             self.close(_BROKE if code in {None, GONE} else code, reason or "")

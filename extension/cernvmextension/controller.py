@@ -6,17 +6,16 @@ import re
 from typing import TYPE_CHECKING, Any
 
 import httpx
-from websockets.asyncio.client import connect
-from websockets.exceptions import InvalidHandshake
+from tornado.httpclient import HTTPClientError, HTTPRequest
+from tornado.websocket import WebSocketError, websocket_connect
 
 from cernvmapi import wire
-from cernvmapi.consolestream import refusal
 from cernvmapi.errors import ControllerUnreachable, NotFound, TooLarge
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Mapping
 
-    from websockets.asyncio.client import ClientConnection
+    from tornado.websocket import WebSocketClientConnection
 
 COLLECTIONS = (
     "appliances",
@@ -118,7 +117,7 @@ class Controller:
         except httpx.HTTPError as error:
             raise wire.unreachable(self._http.base_url, error) from error
 
-    async def socket(self, path: str, protocols: list[str]) -> ClientConnection:
+    async def socket(self, path: str, protocols: list[str]) -> WebSocketClientConnection:
         """Return a WebSocket that is open.
 
         Raises
@@ -128,11 +127,22 @@ class Controller:
         ControllerUnreachable
             When it does not answer.
         """
-        url = self._settings.websocket_url(path)
+        settings = self._settings
+        request = HTTPRequest(
+            settings.websocket_url(path),
+            headers={"Authorization": f"Bearer {settings.token}", "User-Agent": wire.user_agent()},
+            connect_timeout=wire.SOCKET_TIMEOUT,
+            ssl_options=settings.context() if settings.url.startswith("https:") else None,
+        )
         try:
-            return await connect(url, **self._settings.websocket_options(protocols))
-        except (OSError, InvalidHandshake) as error:
-            raise refusal(url, error) from error
+            return await websocket_connect(request, subprotocols=protocols)
+        except HTTPClientError as error:
+            answer = error.response
+            content = answer.body if answer is not None else b""
+            asked = httpx.Request("GET", settings.url)
+            raise wire.failure(httpx.Response(error.code, content=content, request=asked)) from error
+        except (OSError, WebSocketError) as error:
+            raise wire.unreachable(self._http.base_url, httpx.ConnectError(str(error))) from error
 
     async def close(self) -> None:
         """Close the connections."""

@@ -18,6 +18,9 @@ _UNSEEN = "\\x00-\\x1f\\x7f-\\x9f\\u200e\\u200f\\u2028-\\u202e\\u2066-\\u2069"
 Name = Annotated[str, Meta(min_length=1, max_length=255, pattern=f"^[^{_UNSEEN}]*$(?!\\n)")]
 """What a person typed: any script, never used as a path, a domain name or a certificate name."""
 
+UserName = Annotated[str, Meta(min_length=1, max_length=255)]
+"""How JupyterHub calls somebody, whatever its authenticator allows."""
+
 Slug = Annotated[str, Meta(pattern=r"^[a-z0-9]([a-z0-9._-]{0,61}[a-z0-9])?$(?!\n)")]
 """An identifier that an administrator chose: safe in URLs, paths and XML."""
 

@@ -8,7 +8,7 @@ from typing import Annotated
 
 from msgspec import Meta, field
 
-from cernvmapi.models.base import CpuFeature, Labels, Name, OwnerId, Problem, Received, Sent, Slug
+from cernvmapi.models.base import CpuFeature, Labels, Name, OwnerId, Problem, Received, Sent, Slug, UserName
 
 
 class Status(StrEnum):
@@ -138,7 +138,7 @@ class Machine(Sent, frozen=True, kw_only=True):
 class MachineCreate(Received, frozen=True, kw_only=True):
     """What a new machine shall be. Everything has a default: ``{}`` is a valid request."""
 
-    owner: Name | None = None
+    owner: UserName | None = None
     """Only an administrator or the hub may name somebody else."""
     server_name: Annotated[str, Meta(max_length=255)] | None = None
     name: Name | None = None
@@ -178,7 +178,7 @@ class MachineChange(Received, frozen=True, kw_only=True):
     """How a machine shall be called and whose it shall be; what is None stays as it is."""
 
     name: Name | None = None
-    owner: Name | None = None
+    owner: UserName | None = None
     """Only an administrator or the hub says whose it is; its home goes with it."""
     server_name: Annotated[str, Meta(max_length=255)] | None = None
     """The hub server that it serves from now on; only an administrator or the hub says so."""

@@ -8,7 +8,7 @@ from typing import Annotated
 
 from msgspec import Meta
 
-from cernvmapi.models.base import Name, OwnerId, Received, Sent
+from cernvmapi.models.base import OwnerId, Received, Sent, UserName
 
 
 class VolumeKind(StrEnum):
@@ -43,7 +43,7 @@ class Volume(Sent, frozen=True, kw_only=True):
 class VolumeChange(Received, frozen=True, kw_only=True):
     """Whose home it shall be; what is None stays as it is."""
 
-    owner: Name | None = None
+    owner: UserName | None = None
     server_name: Annotated[str, Meta(max_length=255)] | None = None
     owner_id: OwnerId | None = None
     """None: where an owner is named, whoever has that name and starts first."""
