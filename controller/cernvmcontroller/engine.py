@@ -154,7 +154,7 @@ class Engine:
         )
         self.reconciler = Reconciler(Worker(self._shop), settings.retry)
         self.machines = Machines(store, self._shop, self.reconciler.interrupt)
-        self.lifecycle = Lifecycle(store, self._shop, self.machines, self.reconciler.interrupt)
+        self.lifecycle = Lifecycle(store, self.machines, self.reconciler.interrupt)
         self.screens = Screens(store, self._shop)
         self.downloads = downloads or Downloads(store, _nowhere(), repository)
         cancels = {"machine": self.machines.cancel_start, "appliance": self.downloads.cancel}

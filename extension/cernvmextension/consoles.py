@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 
 GONE = 1006
 """What RFC 6455 calls an end without a word; it must not be sent."""
-_BROKE = 1011
+_BROKE = 1001
+"""The way to the controller broke, which may have been restarted: whoever hears this connects again."""
 
 
 class ConsoleHandler(WebSocketMixin, WebSocketHandler, OwnersOnly):

@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
     from cernvmapi.lifecycle import BulkRequest, LockRequest, StoreRequest
     from cernvmcontroller.machines.service import Machines
-    from cernvmcontroller.machines.workshop import Workshop
     from cernvmcontroller.store.tables import MachineRow
 
 
@@ -31,19 +30,14 @@ class Lifecycle:
     ----------
     store
         Where their rows are.
-    workshop
-        What the reconciler works with too.
     service
         The verbs that start and end machines.
     interrupt
         Has the reconciler leave what it does with a machine and look at it anew.
     """
 
-    def __init__(
-        self, store: Store, workshop: Workshop, service: Machines, interrupt: Callable[[str], None]
-    ) -> None:
+    def __init__(self, store: Store, service: Machines, interrupt: Callable[[str], None]) -> None:
         self._store = store
-        self._shop = workshop
         self._service = service
         self._interrupt = interrupt
 
