@@ -54,6 +54,12 @@ class Identity:
         return self.kind is Kind.HUB or self.has(ADMIN)
 
     @property
+    def only_owner(self) -> str | None:
+        """The owner whose things they see; None: everybody's."""
+        # A service owns nothing, be it called as a user is.
+        return None if self.admin else self.label
+
+    @property
     def label(self) -> str:
         """How the audit record names them: a service is never mistaken for a user of the same name."""
         return self.name if self.kind is Kind.USER else f"service:{self.name}"

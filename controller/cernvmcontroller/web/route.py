@@ -9,12 +9,16 @@ from __future__ import annotations
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from cernvmapi.models import Page
 
 if TYPE_CHECKING:
     from cernvmcontroller.store import Actor
     from cernvmcontroller.web.engine import Engine
     from cernvmcontroller.web.identity import Access, Identity
+
+T = TypeVar("T")
 
 ID = r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}"
 """What can be an id in a path; nothing else reaches the engine."""
@@ -62,8 +66,13 @@ class Exchange:
     @property
     def only_owner(self) -> str | None:
         """The owner whose things the caller may see; None: everybody's."""
-        # A service owns nothing, be it called as a user is.
-        return None if self.who.admin else self.who.label
+        return self.who.only_owner
+
+    async def only_page(self, items: Awaitable[list[T]]) -> Page[T]:
+        """Return a short list as its only page; the event id is taken first, so that nothing is missed."""
+        event_id = self.engine.events.last_id()
+        listed = await items
+        return Page(items=listed, total=len(listed), event_id=event_id)
 
 
 @dataclass(frozen=True)

@@ -124,7 +124,7 @@ class ConsoleSocket(BaseHandler, WebSocketHandler):
     async def _mine(self) -> Machine:
         machine = await self.services.engine.machines.get(self._machine)
         who = self.identity
-        if who is None or not (who.admin or machine.owner == who.label):
+        if who is None or who.only_owner not in {None, machine.owner}:
             raise NotFound(f"There is no machine {self._machine}.")
         return machine
 

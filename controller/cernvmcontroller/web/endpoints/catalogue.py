@@ -4,20 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from cernvmapi.models import Page
 from cernvmcontroller.store.entries import EntryQuery
 from cernvmcontroller.web.route import Reply
 
 if TYPE_CHECKING:
-    from cernvmapi.models import CatalogueEntry, Feed
+    from cernvmapi.models import CatalogueEntry, Feed, Page
     from cernvmcontroller.web.route import Exchange
 
 
 async def list_feeds(exchange: Exchange) -> Page[Feed]:
-    """Answer with the feeds; the event id is taken first, so that nothing is missed."""
-    event_id = exchange.engine.events.last_id()
-    listed = await exchange.engine.feeds.feeds()
-    return Page(items=listed, total=len(listed), event_id=event_id)
+    """Answer with the feeds."""
+    return await exchange.only_page(exchange.engine.feeds.feeds())
 
 
 async def get_feed(exchange: Exchange) -> Feed:

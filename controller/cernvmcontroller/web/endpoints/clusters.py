@@ -4,19 +4,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from cernvmapi.models import Page
 from cernvmcontroller.web.route import Reply
 
 if TYPE_CHECKING:
     from cernvmapi.clusters import Cluster
+    from cernvmapi.models import Page
     from cernvmcontroller.web.route import Exchange
 
 
 async def list_clusters(exchange: Exchange) -> Page[Cluster]:
     """Answer with the clusters."""
-    event_id = exchange.engine.events.last_id()
-    found = await exchange.engine.clusters.all(host=exchange.query.host, machine=exchange.query.machine)
-    return Page(items=found, total=len(found), event_id=event_id)
+    query = exchange.query
+    return await exchange.only_page(exchange.engine.clusters.all(host=query.host, machine=query.machine))
 
 
 async def get_cluster(exchange: Exchange) -> Cluster:

@@ -3,33 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from cernvmapi.errors import NotFound
-from cernvmapi.models import Health, Page
+from cernvmapi.models import Health
 from cernvmcontroller.web.route import Reply
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable
-
-    from cernvmapi.models import Appliance, Flavor, Host, Network, Pool
+    from cernvmapi.models import Appliance, Flavor, Host, Network, Page, Pool
     from cernvmcontroller.web.route import Exchange
-
-T = TypeVar("T")
-
-
-async def _all(exchange: Exchange, items: Awaitable[list[T]]) -> Page[T]:
-    """Return a short list as its only page; the event id is taken first, so that nothing is missed."""
-    event_id = exchange.engine.events.last_id()
-    listed = await items
-    return Page(items=listed, total=len(listed), event_id=event_id)
 
 
 async def list_appliances(exchange: Exchange) -> Page[Appliance]:
     """Answer with the appliances; hidden ones are for administrators."""
-    page = await _all(exchange, exchange.engine.repository.appliances())
+    page = await exchange.only_page(exchange.engine.repository.appliances())
     if exchange.who.admin:
         return page
     shown = [appliance for appliance in page.items if not appliance.hidden]
@@ -46,12 +35,12 @@ async def get_appliance(exchange: Exchange) -> Appliance:
 
 async def list_flavors(exchange: Exchange) -> Page[Flavor]:
     """Answer with the sizes."""
-    return await _all(exchange, exchange.engine.inventory.flavors())
+    return await exchange.only_page(exchange.engine.inventory.flavors())
 
 
 async def list_hosts(exchange: Exchange) -> Page[Host]:
     """Answer with the hosts."""
-    return await _all(exchange, exchange.engine.inventory.hosts())
+    return await exchange.only_page(exchange.engine.inventory.hosts())
 
 
 async def get_host(exchange: Exchange) -> Host:
@@ -61,12 +50,12 @@ async def get_host(exchange: Exchange) -> Host:
 
 async def list_networks(exchange: Exchange) -> Page[Network]:
     """Answer with the networks."""
-    return await _all(exchange, exchange.engine.inventory.networks())
+    return await exchange.only_page(exchange.engine.inventory.networks())
 
 
 async def list_pools(exchange: Exchange) -> Page[Pool]:
     """Answer with the storage pools."""
-    return await _all(exchange, exchange.engine.inventory.pools())
+    return await exchange.only_page(exchange.engine.inventory.pools())
 
 
 async def get_health(exchange: Exchange) -> Reply:
