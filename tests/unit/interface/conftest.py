@@ -13,7 +13,7 @@ import pytest_asyncio
 from playwright.async_api import async_playwright
 from tests.unit.spawner.test_options_in_a_browser import QUIET
 from tests.unit.threats.site import open_site
-from tests.unit.web.memory import machine
+from tests.unit.web.memoryrows import machine
 
 from cernvmapi.errors import StartFailed
 from cernvmapi.models import Host, Level, Phase, PhaseMark, Pool, Power, Status, Target

@@ -17,7 +17,8 @@ from tests.unit.spawner.controller_standin import StandIn
 from tests.unit.spawner.test_in_a_hub import Hub, free_port
 from tests.unit.web import proxy
 from tests.unit.web.fakehub import HUB_TOKEN
-from tests.unit.web.memory import MemoryEngine, machine
+from tests.unit.web.memory import MemoryEngine
+from tests.unit.web.memoryrows import machine
 from traitlets.config import PyFileConfigLoader
 
 from cernvmapi.models import API_PREFIX

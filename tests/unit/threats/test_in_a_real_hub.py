@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import httpx
 import pytest
-from tests.unit.web.memory import machine
+from tests.unit.web.memoryrows import machine
 
 from cernvmapi import AsyncClient
 from cernvmapi.errors import NotFound

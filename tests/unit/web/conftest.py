@@ -4,7 +4,8 @@ import httpx
 import pytest
 from jupyterhub.services.auth import HubOAuth
 from tests.unit.web.fakehub import HUB_TOKEN, FakeHub
-from tests.unit.web.memory import MemoryEngine, machine
+from tests.unit.web.memory import MemoryEngine
+from tests.unit.web.memoryrows import machine
 
 from cernvmapi.models import API_PREFIX
 from cernvmcontroller.web.server import Listeners

@@ -5,7 +5,7 @@ import inspect
 
 import pytest
 from tests.unit.web.fakehub import HUB_TOKEN
-from tests.unit.web.memory import machine
+from tests.unit.web.memoryrows import machine
 
 from cernvmapi import AsyncClient, Client
 from cernvmapi.errors import (

@@ -4,7 +4,7 @@ import json
 import re
 
 import pytest
-from tests.unit.web.memory import machine
+from tests.unit.web.memoryrows import machine
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 

@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 import msgspec
 import pytest
 from tests.unit.web.fakehub import HUB_TOKEN, READ
-from tests.unit.web.memory import machine
+from tests.unit.web.memoryrows import machine
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 

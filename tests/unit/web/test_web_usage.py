@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 from tests.unit.web.fakehub import HUB_TOKEN
-from tests.unit.web.memory import NOW
+from tests.unit.web.memoryrows import NOW
 
 from cernvmapi import AsyncClient, Client
 from cernvmapi.errors import Forbidden, NotFound
