@@ -15,6 +15,7 @@ from cernvmapi.errors import HostUnreachable, HypervisorFailed, NotFound
 from cernvmapi.models import Power
 from cernvmcontroller.hypervisor.fakefaults import verb
 from cernvmcontroller.hypervisor.fakehost import ANNOUNCED, FakeDomain, FakeHost, FakePool, FakeVolume
+from cernvmcontroller.hypervisor.fakemigration import FakeMigration
 from cernvmcontroller.hypervisor.fakerunning import FakeRunning
 from cernvmcontroller.hypervisor.fakescreens import FakeScreens
 from cernvmcontroller.hypervisor.fakestream import MemoryStream
@@ -47,7 +48,7 @@ OnChannel = Callable[[str, str, ByteStream], Awaitable[None]]
 _KEPT = 4 * 1024 * 1024
 
 
-class FakeHypervisor(FakeRunning, FakeScreens):
+class FakeHypervisor(FakeMigration, FakeRunning, FakeScreens):
     """A hypervisor in memory.
 
     Parameters

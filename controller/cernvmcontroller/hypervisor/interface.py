@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from cernvmapi.errors import HypervisorFailed
 from cernvmcontroller.hypervisor.lifecycle import Lifecycle
+from cernvmcontroller.hypervisor.migration import Migration
 from cernvmcontroller.hypervisor.screens import Screens
 from cernvmcontroller.hypervisor.survey import Surveyed
 
@@ -149,7 +150,7 @@ class ByteStream(Protocol):
         ...
 
 
-class Hypervisor(Lifecycle, Screens, Surveyed, Protocol):
+class Hypervisor(Lifecycle, Migration, Screens, Surveyed, Protocol):
     """A connection to one hypervisor."""
 
     @property

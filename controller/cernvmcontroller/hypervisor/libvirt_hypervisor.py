@@ -18,6 +18,7 @@ from cernvmcontroller.hypervisor.interface import (
     Progress,
     VolumeState,
 )
+from cernvmcontroller.hypervisor.livemigration import LiveMigration
 from cernvmcontroller.hypervisor.network import Networks
 from cernvmcontroller.hypervisor.runningdomains import RunningDomains
 from cernvmcontroller.hypervisor.storage import Storage
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
+    from cernvmcontroller.hypervisor.migration import Passage, Percent
     from cernvmcontroller.hypervisor.specs import FilterSpec, Format, MachineMetadata, NetworkSpec, PoolSpec
     from cernvmcontroller.hypervisor.statistics import DomainStatistics
 
@@ -58,6 +60,7 @@ class LibvirtHypervisor:
         self._connection = Connection(uri, deadline=deadline, connect_deadline=connect_deadline)
         self._domains = Domains(self._connection)
         self._running = RunningDomains(self._connection)
+        self._migration = LiveMigration(self._connection)
         self._display = Display(self._connection)
         self._storage = Storage(self._connection)
         self._networks = Networks(self._connection)
@@ -183,6 +186,36 @@ class LibvirtHypervisor:
     async def statistics(self) -> list[DomainStatistics]:
         """Return the counters of all domains that run."""
         return await bulkstats.read(self._connection)
+
+    # from one hypervisor to another
+
+    @property
+    def peer(self) -> object:
+        """What verbs of another one take for this one."""
+        return self._connection
+
+    async def migrate(
+        self, uuid: str, peer: object, passage: Passage, progress: Percent | None = None
+    ) -> None:
+        """Move a running domain."""
+        await self._migration.migrate(uuid, peer, passage, progress)
+
+    async def abort_migration(self, uuid: str) -> None:
+        """Break off what moves a domain."""
+        await self._migration.abort(uuid)
+
+    async def copy_volume(
+        self,
+        pool: str,
+        name: str,
+        peer: object,
+        to_pool: str,
+        *,
+        backing: str | None = None,
+        progress: Percent | None = None,
+    ) -> VolumeState:
+        """Copy a volume into a pool of another one."""
+        return await self._storage.copy_volume(pool, name, peer, to_pool, backing=backing, progress=progress)
 
     # storage
 

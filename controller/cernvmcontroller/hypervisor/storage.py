@@ -16,13 +16,16 @@ import libvirt
 
 from cernvmapi.errors import Conflict
 from cernvmcontroller.hypervisor import errors, storagexml
+from cernvmcontroller.hypervisor.connection import Connection
 from cernvmcontroller.hypervisor.interface import PoolState, Progress, VolumeState
 from cernvmcontroller.hypervisor.upload import Upload
+from cernvmcontroller.hypervisor.volumecopy import pump, rebased
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
-    from cernvmcontroller.hypervisor.connection import Connection
+    from cernvmcontroller.hypervisor.migration import Percent
     from cernvmcontroller.hypervisor.specs import Format, PoolSpec
 
 MARK = ".part"
@@ -180,6 +183,52 @@ class Storage:
             finally:
                 stop.set()
 
+    async def copy_volume(
+        self,
+        pool: str,
+        name: str,
+        peer: object,
+        to_pool: str,
+        *,
+        backing: str | None,
+        progress: Percent | None,
+    ) -> VolumeState:
+        """Copy a volume into a pool of another connection, unless that was finished before."""
+        assert isinstance(peer, Connection)
+        loop = asyncio.get_running_loop()
+        stop = threading.Event()
+
+        def work(connection: Any) -> VolumeState:
+            source = connection.storagePoolLookupByName(pool).storageVolLookupByName(name)
+            known = _volume_state(source)
+            size = max(1, known.allocation)
+
+            def report(sent: int) -> None:
+                if progress is not None:
+                    with contextlib.suppress(RuntimeError):  # the loop is closed
+                        loop.call_soon_threadsafe(progress, min(100, 100 * sent // size))
+
+            def change(head: bytes) -> bytes:
+                return head if backing in {None, known.backing} else rebased(head, backing or "")
+
+            def receive(there: Any) -> VolumeState:
+                target = there.storagePoolLookupByName(to_pool)
+                done = _finished(target, name)
+                if done is not None:
+                    return done
+                # As raw bytes: libvirt would look for the base of an overlay that is not there yet.
+                xml = storagexml.volume(name, capacity=0, image_format="raw")
+                state = _filled(target, name, xml, lambda volume: pump(source, volume, change, report, stop))
+                target.refresh()
+                return _finished(target, name) or state
+
+            return peer.connected().call(receive)
+
+        try:
+            return await self._connection.call_long(work, f"copy {name}")
+        finally:
+            stop.set()
+
     async def read_volume(self, pool: str, name: str, limit: int) -> bytes:
         """Return the first bytes of a volume."""
 
@@ -208,12 +257,17 @@ class Storage:
 
 
 def _upload(pool: Any, name: str, upload: Upload) -> VolumeState:
+    xml = storagexml.volume(name, capacity=upload.capacity, image_format=upload.image_format)
+    return _filled(pool, name, xml, upload.send)
+
+
+def _filled(pool: Any, name: str, xml: str, fill: Callable[[Any], None]) -> VolumeState:
+    """Make a volume and fill it; until that is done its mark is beside it."""
     mark = name + MARK
     _create(pool, mark, storagexml.volume(mark, capacity=0, image_format="raw"))
     _delete(pool, name)
-    xml = storagexml.volume(name, capacity=upload.capacity, image_format=upload.image_format)
     volume = _create(pool, name, xml)
-    upload.send(volume)
+    fill(volume)
     _delete(pool, mark)
     return _volume_state(volume)
 

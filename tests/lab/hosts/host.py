@@ -46,6 +46,8 @@ cgroup_controllers = []
 namespaces = []
 migration_host = "{address}"
 migration_address = "{address}"
+migrate_tls_x509_cert_dir = "/etc/libvirt/pki-qemu"
+migrate_tls_x509_verify = 1
 """
 
 
@@ -223,10 +225,12 @@ class Host:
         (etc / "libvirtd.conf").write_text(_DAEMON.format(address=self.address, uuid=self.uuid))
         (etc / "qemu.conf").write_text(_QEMU.format(address=self.address))
         self.authority.write_server(etc / "pki", self.name, self.address)
+        self.authority.write_qemu(etc / "pki-qemu", self.name, self.address)
         for name in ("dnsmasq", "qemu", "shared"):
             (lib / name).mkdir()
         if os.geteuid() == 0:
-            shutil.chown(lib / "qemu", _ACCOUNT, _ACCOUNT)
+            for theirs in (lib / "qemu", *(etc / "pki-qemu").iterdir()):
+                shutil.chown(theirs, _ACCOUNT, _ACCOUNT)
 
     def _boot(self, stale: bool) -> None:
         folder = self.place.folder

@@ -47,6 +47,16 @@ class Authority:
         purpose = ExtendedKeyUsageOID.CLIENT_AUTH
         self._write(folder, "client", "controller", valid=valid, purpose=purpose, alternatives=[])
 
+    def write_qemu(self, folder: Path, name: str, address: str) -> None:
+        """Write what the QEMU of a host shows to another's, in the names that QEMU looks for.
+
+        See https://www.qemu.org/docs/master/system/tls.html.
+        """
+        self.write_server(folder, name, address)
+        self.write_client(folder)
+        for file in list(folder.glob("*cert.pem")) + list(folder.glob("*key.pem")):
+            file.rename(folder / f"{file.stem.removesuffix('cert').removesuffix('key')}-{_kind(file)}.pem")
+
     def _write(
         self,
         folder: Path,
@@ -79,6 +89,10 @@ class Authority:
             path = folder / file
             path.touch(mode=0o600)
             path.write_bytes(content)
+
+
+def _kind(file: Path) -> str:
+    return "key" if file.stem.endswith("key") else "cert"
 
 
 def _named(name: str) -> x509.Name:
