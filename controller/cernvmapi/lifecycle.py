@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta
 
-from cernvmapi.models import Operation, Received, Sent
+from cernvmapi.models import Operation, Received, Sent, Slug
 
 Reason = Annotated[str, Meta(max_length=1000)]
 MachineId = Annotated[str, Meta(min_length=1, max_length=64)]
@@ -26,6 +26,13 @@ class StoreRequest(Received, frozen=True, kw_only=True):
     lock: bool = True
     """And it must stay so until it is unlocked."""
     reason: Reason = ""
+
+
+class MoveRequest(Received, frozen=True, kw_only=True):
+    """A machine shall go to another host."""
+
+    host: Slug | None = None
+    """Id or name of the host; None: the one that placement chooses."""
 
 
 class BulkRequest(Received, frozen=True, kw_only=True):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from cernvmapi.lifecycle import BulkRequest, BulkResult, BulkVerb, LockRequest, StoreRequest
+from cernvmapi.lifecycle import BulkRequest, BulkResult, BulkVerb, LockRequest, MoveRequest, StoreRequest
 from cernvmapi.models import Machine, Operation, Page
 from cernvmapi.steps import path, succeeded
 from cernvmapi.verb import Steps, verb
@@ -65,6 +65,23 @@ class LifecycleVerbs:
         """
         body = StoreRequest(lock=lock, reason=reason)
         operation = yield Call("POST", path("machines", machine_id, "store"), Operation, body=body)
+        return (yield from succeeded(operation, wait, timeout))
+
+    @verb
+    def move(
+        self, machine_id: str, host: str | None = None, *, wait: bool = False, timeout: float | None = None
+    ) -> Steps[Operation]:
+        """Move a machine to another host, for administrators; a running one goes on running.
+
+        `wait` and `timeout` as for `start`. A move is broken off by cancelling its operation.
+
+        Parameters
+        ----------
+        host
+            Id or name of the host; None: the one that placement chooses.
+        """
+        body = MoveRequest(host=host)
+        operation = yield Call("POST", path("machines", machine_id, "move"), Operation, body=body)
         return (yield from succeeded(operation, wait, timeout))
 
     @verb

@@ -35,6 +35,9 @@ from cernvmcontroller.machines.volumes import DELETION, Volumes
 from cernvmcontroller.machines.worker import UNDER_WAY, Worker
 from cernvmcontroller.machines.workshop import Workshop
 from cernvmcontroller.metering import Meter, UsageHistory
+from cernvmcontroller.moving.move import ACTION as MOVE
+from cernvmcontroller.moving.move import Mover
+from cernvmcontroller.moving.moves import Moves
 from cernvmcontroller.repository.downloads import ACTION as DOWNLOAD
 from cernvmcontroller.repository.downloads import Downloads
 from cernvmcontroller.store import Actor, Store, audit, machines, operations
@@ -152,12 +155,17 @@ class Engine:
             strangers=Strangers(hub_id),
             poke=self._poke,
         )
-        self.reconciler = Reconciler(Worker(self._shop), settings.retry)
+        self.reconciler = Reconciler(Worker(self._shop, Mover()), settings.retry)
         self.machines = Machines(store, self._shop, self.reconciler.interrupt)
         self.lifecycle = Lifecycle(store, self.machines, self.reconciler.interrupt)
+        self.moves = Moves(store, self._shop, self.reconciler.interrupt)
         self.screens = Screens(store, self._shop)
         self.downloads = downloads or Downloads(store, _nowhere(), repository)
-        cancels = {"machine": self.machines.cancel_start, "appliance": self.downloads.cancel}
+        cancels = {
+            "machine.start": self.machines.cancel_start,
+            MOVE: self.moves.cancel,
+            DOWNLOAD: self.downloads.cancel,
+        }
         self.operations = Operations(store, cancels)
         self.volumes = Volumes(store, inventory, self.sidecars)
         self.audit = Audit(store)
@@ -279,7 +287,7 @@ class Engine:
         await self.volumes.go_on()
         await self.sidecars.go_on()
         async with self.store.read() as session:
-            placed = await machines.on_host(session, link.id)
+            placed = await machines.concerned(session, link.id)
         self._uuids.update((row.uuid, row.id) for row in placed)
         self._in_background(self._look_at([row.id for row in placed]))
 
@@ -322,7 +330,8 @@ class Engine:
                 if operation.action in {DELETION, sidecars.ACTION}:
                     continue  # gone on with when a host of its pool answers
                 row = await tx.session.get(MachineRow, operation.subject.removeprefix("machine/"))
-                if row is None or (row.status not in UNDER_WAY and momentary.asked(row) is None):
+                under_way = row is not None and (row.status in UNDER_WAY or row.moving_to is not None)
+                if row is None or not (under_way or momentary.asked(row) is not None):
                     ended = CernVMError(
                         f"The controller was restarted meanwhile; look at {operation.subject}, try again."
                     )

@@ -98,11 +98,13 @@ class Site:
         The hosts.
     folder
         The controller's state.
+    changes
+        Options that are not as `options` has them.
     """
 
-    def __init__(self, made: list[Host], folder: Path) -> None:
+    def __init__(self, made: list[Host], folder: Path, **changes: Any) -> None:
         self.hosts = {host.name: host for host in made}
-        self.options = options(made, folder)
+        self.options = options(made, folder) | changes
         self.program = CernVMController(**self.options)
         self.engine: Engine
         self._stack = AsyncExitStack()

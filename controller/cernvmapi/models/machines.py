@@ -127,6 +127,8 @@ class Machine(Sent, frozen=True, kw_only=True):
     lock: MachineLock | None = None
     stored: bool = False
     """It is off with its memory on the host's disk: when it is started, it goes on where it was."""
+    moving_to: str | None = None
+    """Id of the host to which it is being moved."""
     actions: list[str] = field(default_factory=list)
     """The actions that are valid now for whoever asked, by the last words of their URLs."""
     revision: int = 0

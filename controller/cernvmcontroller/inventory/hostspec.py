@@ -7,6 +7,7 @@ import re
 from dataclasses import dataclass, field, replace
 from ipaddress import IPv4Network
 from typing import TYPE_CHECKING, Annotated, Any, Literal
+from urllib.parse import urlsplit
 
 import msgspec
 from msgspec import Meta
@@ -77,6 +78,11 @@ class HostSpec:
     def shown_uri(self) -> str:
         """The connection URI without credentials."""
         return shown(self.uri)
+
+    @property
+    def migration_address(self) -> str | None:
+        """Where the QEMU of other hosts reaches this one's; None where libvirt there has to say it."""
+        return urlsplit(self.uri).hostname
 
     @property
     def provisions(self) -> bool:

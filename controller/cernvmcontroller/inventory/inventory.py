@@ -264,6 +264,7 @@ class Inventory:
                     labels=row.labels,
                     cpu_features=frozenset(row.cpu_features),
                     reached=row.reached,
+                    network=network.id if network else None,
                     bases=_digests(bases.get(pool.id, ())),
                 )
             )

@@ -27,6 +27,7 @@ class Action(StrEnum):
     STORE = "store"
     LOCK = "lock"
     UNLOCK = "unlock"
+    MOVE = "move"
     DELETE = "delete"
 
 
@@ -38,11 +39,23 @@ class Standing:
     power: Power
     protected: bool = False
     lock: MachineLock | None = None
+    moving_to: str | None = None
+    stored: bool = False
 
 
-_WHILE_ON = (Action.SHUTDOWN, Action.POWEROFF, Action.REBOOT, Action.RESET, Action.SUSPEND, Action.STORE)
+_WHILE_ON = (
+    Action.SHUTDOWN,
+    Action.POWEROFF,
+    Action.REBOOT,
+    Action.RESET,
+    Action.SUSPEND,
+    Action.STORE,
+    Action.MOVE,
+)
+_WHILE_MOVING = (Action.SHUTDOWN, Action.POWEROFF, Action.DELETE)
+"""What breaks the move off first."""
 _WHILE_PAUSED = (Action.SHUTDOWN, Action.POWEROFF, Action.REBOOT, Action.RESUME)
-_OFF = (Action.START, Action.LOCK, Action.DELETE)
+_OFF = (Action.START, Action.MOVE, Action.LOCK, Action.DELETE)
 
 _VALID: dict[Status, tuple[Action, ...]] = {
     Status.PENDING: _OFF,
@@ -76,6 +89,7 @@ _DOING: dict[Action, str] = {
     Action.STORE: "stored",
     Action.LOCK: "locked",
     Action.UNLOCK: "unlocked",
+    Action.MOVE: "moved",
     Action.DELETE: "deleted",
 }
 
@@ -84,6 +98,10 @@ def _valid(machine: Standing) -> tuple[Action, ...]:
     if machine.lock is not None:
         return (Action.UNLOCK,)
     valid = _VALID[machine.status]
+    if machine.moving_to is not None:
+        return tuple(action for action in valid if action in _WHILE_MOVING)
+    if machine.stored:
+        valid = tuple(action for action in valid if action is not Action.MOVE)
     if machine.status is Status.RUNNING and machine.power is Power.PAUSED:
         return (*_WHILE_PAUSED, Action.LOCK, Action.DELETE)
     return valid
@@ -119,6 +137,16 @@ def check(action: Action, machine: Standing) -> bool:
         )
     if machine.lock is not None and action is not Action.UNLOCK:
         raise Conflict(f"The machine cannot be {_DOING[action]}: {_locked(machine.lock)}")
+    if machine.moving_to is not None and action not in _WHILE_MOVING:
+        raise Conflict(
+            f"The machine cannot be {_DOING[action]} while it is moved to the host {machine.moving_to}: wait "
+            "until it is there, or cancel that."
+        )
+    if machine.stored and action is Action.MOVE:
+        raise Conflict(
+            "The machine cannot be moved: its memory is stored on its host. Start it, and move it while it "
+            "runs."
+        )
     if machine.protected and action is Action.DELETE:
         raise Conflict("The machine is protected from deletion; remove the protection first.")
     if action in _valid(machine):

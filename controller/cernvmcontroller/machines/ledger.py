@@ -31,7 +31,14 @@ def valid(row: MachineRow) -> list[str]:
 
 def standing(row: MachineRow) -> Standing:
     """Return what decides which verbs are valid for a machine."""
-    return Standing(row.status, row.power, protected=row.protected, lock=row.lock)
+    return Standing(
+        row.status,
+        row.power,
+        protected=row.protected,
+        lock=row.lock,
+        moving_to=row.moving_to,
+        stored=row.stored,
+    )
 
 
 async def changed(tx: Transaction, row: MachineRow) -> Machine:

@@ -19,7 +19,7 @@ class Operations:
     Parameters
     ----------
     cancels
-        By the kind of thing, as the subjects of operations begin.
+        By the action of operations.
     """
 
     def __init__(self, store: Store, cancels: Mapping[str, Cancel]) -> None:
@@ -82,6 +82,6 @@ class Operations:
             raise Conflict(f"The operation has ended already: it {found.status.value}.")
         if not found.cancellable:
             raise Conflict(f"{found.action} cannot be cancelled; it ends by itself.")
-        kind, _, thing = found.subject.partition("/")
-        await self._cancels[kind](actor, thing, operation_id)
+        thing = found.subject.partition("/")[2]
+        await self._cancels[found.action](actor, thing, operation_id)
         return await self.get(operation_id)

@@ -47,6 +47,8 @@ class Settings:
     metering: bool = False
     """Whether what machines use is sampled."""
     metrics_per_machine: bool = False
+    moves_encrypted: bool = True
+    """Whether hosts encrypt the machines that they hand over to each other."""
     layer: Path | None = None
     context: Mapping[str, Any] = field(default_factory=dict)
     """Cloud-config of the site for all machines; no secrets."""

@@ -26,6 +26,7 @@ _MESSAGES: dict[Action, str] = {
     Action.SUSPEND: "The machine is suspended",
     Action.RESUME: "The machine is resumed",
     Action.STORE: "The machine's memory is written to its host's disk",
+    Action.MOVE: "The machine is moved to another host",
     Action.DELETE: "The machine is deleted",
 }
 
@@ -38,7 +39,7 @@ async def begin(tx: Transaction, row: MachineRow, action: Action, *, done: bool 
         f"machine.{action.value}",
         f"machine/{row.id}",
         owner=row.owner,
-        cancellable=action is Action.START and not done,
+        cancellable=action in (Action.START, Action.MOVE) and not done,
         message=_MESSAGES[action],
     )
     if done:
@@ -75,6 +76,10 @@ async def stop(tx: Transaction, row: MachineRow, action: Action) -> OperationRow
         busy = row.status in (Status.STOPPING, Status.DELETING)
         running = await under_way(tx, row, Action.SHUTDOWN, Action.POWEROFF, Action.DELETE) if busy else None
         return running or await begin(tx, row, action, done=not busy)
+    if row.moving_to is not None:
+        await finish_operations(
+            tx, row, OperationStatus.CANCELLED
+        )  # it is broken off before the machine ends
     if row.status is Status.STARTING:
         ending = Ending.UNDO
         await finish_operations(tx, row, OperationStatus.CANCELLED)

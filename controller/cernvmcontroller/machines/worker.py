@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import structlog
 
@@ -27,11 +27,30 @@ UNDER_WAY = (Status.STARTING, Status.STOPPING, Status.DELETING)
 _OURS = "The controller made an error; its log has the details. Ask an administrator."
 
 
-class Worker:
-    """The work of `cernvmcontroller.machines.reconciler.Reconciler`."""
+class Mover(Protocol):
+    """Moves machines from one host to another: `cernvmcontroller.moving`."""
 
-    def __init__(self, workshop: Workshop) -> None:
+    async def go_on(self, shop: Workshop, row: MachineRow, job: Job) -> None:
+        """Do what is left of a move."""
+
+    async def tidy(self, shop: Workshop, row: MachineRow) -> None:
+        """Remove what a move left on another host, where that host answers."""
+
+
+class Worker:
+    """The work of `cernvmcontroller.machines.reconciler.Reconciler`.
+
+    Parameters
+    ----------
+    workshop
+        What it works with.
+    mover
+        Is handed the machines that move.
+    """
+
+    def __init__(self, workshop: Workshop, mover: Mover) -> None:
         self.shop = workshop
+        self._mover = mover
 
     async def __call__(self, machine: str, job: Job) -> bool:
         """Move one machine on; False where it shall be tried again after a pause."""
@@ -47,10 +66,10 @@ class Worker:
         if row is None:
             await self.shop.leave(machine)
             return True
-        if row.host is not None and not self.shop.inventory.alive(row.host):
+        if row.host is not None and not self.shop.inventory.alive(row.host) and row.moving_to is None:
             return True  # looked at again when the host answers
         try:
-            if row.status in UNDER_WAY:
+            if row.status in UNDER_WAY or row.moving_to is not None:
                 await self._name_operation(row)
             await self._move(row, job)
         except Interrupted:
@@ -74,6 +93,11 @@ class Worker:
         _log.info("a machine is moved on", status=row.status.value, step=row.step, attempts=row.attempts)
 
     async def _move(self, row: MachineRow, job: Job) -> None:
+        if row.moving_to is not None:
+            await self._mover.go_on(self.shop, row, job)
+            return
+        if row.moved_from is not None:
+            await self._mover.tidy(self.shop, row)
         match row.status:
             case Status.STARTING:
                 await Start(self.shop, row, job).run()

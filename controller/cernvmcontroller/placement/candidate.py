@@ -53,6 +53,8 @@ class Candidate:
     """In libvirt's names; empty where libvirt does not say."""
     reached: bool = True
     """The hub reaches its machines over their network."""
+    network: str | None = None
+    """Name of the machines' network; None where it has none."""
     bases: frozenset[str] = frozenset()
     """Digests of the appliances whose base its pool already holds."""
     machines: int = 0
@@ -84,4 +86,10 @@ class Wish:
     """Ids of the hosts that reach the home volume; None where there is none yet."""
     keeps_address: bool = False
     """The machine holds an address already."""
+    leaves: str | None = None
+    """Id of the host that it is on, where it shall go to another one."""
+    network: str | None = None
+    """Name of the network in which its address is; None where it has none yet."""
+    acceleration: str | None = None
+    """How it runs, where it shall not stop; None where it starts anew."""
     overcommit: Overcommit = field(default_factory=Overcommit)

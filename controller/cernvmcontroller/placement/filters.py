@@ -73,6 +73,8 @@ def network(host: Candidate, wish: Wish) -> str | None:
     """Only hosts with the machines' network; for a notebook, the hub has to reach it."""
     if host.addresses_free is None:
         return "has no network for machines"
+    if wish.network not in (None, host.network):
+        return f"is not in the network {wish.network}, in which the machine has its address"
     return "has a network that the hub does not reach" if wish.notebook and not host.reached else None
 
 
@@ -86,6 +88,18 @@ def home(host: Candidate, wish: Wish) -> str | None:
 def apart(host: Candidate, wish: Wish) -> str | None:
     """No host that has a machine of the same group, where its machines shall be apart."""
     return "has a machine of the same group" if host.id in wish.away_from else None
+
+
+def leaving(host: Candidate, wish: Wish) -> str | None:
+    """No host that a machine shall leave."""
+    return "is where the machine is" if host.id == wish.leaves else None
+
+
+def acceleration(host: Candidate, wish: Wish) -> str | None:
+    """Want a machine that shall not stop to go on as it runs: under KVM, or emulated."""
+    if wish.acceleration in (None, host.acceleration):
+        return None
+    return f"runs machines under {host.acceleration or 'what is not known yet'}, this one {wish.acceleration}"
 
 
 def processors(host: Candidate, wish: Wish) -> str | None:
@@ -134,6 +148,8 @@ FILTERS: tuple[Filter, ...] = (
     network,
     home,
     apart,
+    leaving,
+    acceleration,
     processors,
     memory,
     storage,

@@ -41,19 +41,25 @@ class Promise:
 
 
 async def promised(session: AsyncSession) -> dict[str, Promise]:
-    """Return what is promised on each host that has machines, by the hosts' ids."""
-    query = select(
-        MachineRow.host,
-        func.coalesce(func.sum(case((MachineRow.promised, MachineRow.vcpus), else_=0)), 0),
-        func.coalesce(func.sum(case((MachineRow.promised, MachineRow.memory_mib), else_=0)), 0),
-        func.count(),
-    )
-    rows = await session.execute(query.where(MachineRow.host.is_not(None)).group_by(MachineRow.host))
-    return {
-        host: Promise(int(vcpus), int(memory_mib), machines)
-        for host, vcpus, memory_mib, machines in rows
-        if host is not None
-    }
+    """Return what is promised on each host that has machines, by the hosts' ids.
+
+    A machine that is being moved counts on both hosts: it needs its room on either until it is there.
+    """
+    sums: dict[str, Promise] = {}
+    for place in (MachineRow.host, MachineRow.moving_to):
+        query = select(
+            place,
+            func.coalesce(func.sum(case((MachineRow.promised, MachineRow.vcpus), else_=0)), 0),
+            func.coalesce(func.sum(case((MachineRow.promised, MachineRow.memory_mib), else_=0)), 0),
+            func.count(),
+        )
+        rows = await session.execute(query.where(place.is_not(None)).group_by(place))
+        for host, vcpus, memory_mib, count in rows:
+            known = sums.get(host, Promise())
+            sums[host] = Promise(
+                known.vcpus + int(vcpus), known.memory_mib + int(memory_mib), known.machines + count
+            )
+    return sums
 
 
 async def promised_to(session: AsyncSession, owner: str | None) -> Promise:
@@ -100,7 +106,11 @@ async def promise(
     host = await one(tx.session, HostRow, host_id, "host")
     query = select(
         func.coalesce(func.sum(MachineRow.vcpus), 0), func.coalesce(func.sum(MachineRow.memory_mib), 0)
-    ).where(MachineRow.host == host_id, MachineRow.promised, MachineRow.id != row.id)
+    ).where(
+        (MachineRow.host == host_id) | (MachineRow.moving_to == host_id),
+        MachineRow.promised,
+        MachineRow.id != row.id,
+    )
     others_vcpus, others_memory = (int(value) for value in (await tx.session.execute(query)).one())
     for what, unit, others, own, limit in (
         ("vCPUs", "", others_vcpus, row.vcpus, vcpus),

@@ -102,6 +102,14 @@ async def on_host(session: AsyncSession, host: str) -> Sequence[MachineRow]:
     return (await session.scalars(query.order_by(MachineRow.id))).all()
 
 
+async def concerned(session: AsyncSession, host: str) -> Sequence[MachineRow]:
+    """Return the machines of which something is on a host: placed there, on the way there, or left there."""
+    query = select(MachineRow).where(
+        (MachineRow.host == host) | (MachineRow.moving_to == host) | (MachineRow.moved_from == host)
+    )
+    return (await session.scalars(query.order_by(MachineRow.id))).all()
+
+
 async def counts(session: AsyncSession) -> dict[Status, int]:
     """Return how many machines there are of each status that there is."""
     query = select(MachineRow.status, func.count()).group_by(MachineRow.status)

@@ -343,6 +343,12 @@ class MachineRow(Table):
     stored: Mapped[bool] = mapped_column(default=False)
     """Its memory is on the host's disk."""
     lock: Mapped[MachineLock | None] = mapped_column(Record(MachineLock))
+    moving_to: Mapped[str | None] = mapped_column(String(64), index=True)
+    """The host to which it is being moved, which has promised it its room too."""
+    moving_step: Mapped[str | None] = mapped_column(String(16))
+    """How far that is, persisted before it is done."""
+    moved_from: Mapped[str | None] = mapped_column(String(64), index=True)
+    """A host where something of it may be left that has to be removed."""
     revision: Mapped[int] = mapped_column(default=0)
     created: Mapped[datetime] = mapped_column(default=_now)
     changed: Mapped[datetime] = mapped_column(default=_now)

@@ -122,7 +122,11 @@ class Site:
     @property
     def moving(self) -> list[str]:
         """Ids of the machines that are under way."""
-        return sorted(row.id for row in self.books.machines if row.status in UNDER_WAY)
+        return sorted(
+            row.id
+            for row in self.books.machines
+            if row.status in UNDER_WAY or row.moving_to is not None or row.moved_from is not None
+        )
 
 
 def compare(site: Site) -> list[Finding]:
@@ -169,7 +173,7 @@ def _machines(site: Site) -> Iterator[Finding]:
             sentence = f"The machine is on the host {row.host}, which is not configured: configure it again."
             yield Finding(Kind.HOST_GONE, name, sentence)
         host = site.hosts.get(row.host or "")
-        if row.status in UNDER_WAY or host is None:
+        if row.status in UNDER_WAY or row.moving_to is not None or host is None:
             continue
         domain = host.domains.get(row.uuid)
         on = domain is not None and domain.power is not Power.OFF

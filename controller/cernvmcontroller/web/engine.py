@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from cernvmapi.clusters import Cluster, ClusterChange, ClusterCreate, ClusterMembers
     from cernvmapi.consoles import ConsoleKind, ConsoleRequest, MachineKeys
     from cernvmapi.hosts import HostAttach, HostChange, HostReport, HostTest
-    from cernvmapi.lifecycle import BulkRequest, BulkResult, LockRequest, StoreRequest
+    from cernvmapi.lifecycle import BulkRequest, BulkResult, LockRequest, MoveRequest, StoreRequest
     from cernvmapi.models import (
         Appliance,
         ApplianceCreate,
@@ -132,6 +132,13 @@ class Lifecycle(Protocol):
 
     async def many(self, actor: Actor, request: BulkRequest, owner: str | None) -> list[BulkResult]:
         """Do the same with many machines, or only say what would become of it."""
+
+
+class Moves(Protocol):
+    """Machines that go from one host to another."""
+
+    async def move(self, actor: Actor, machine_id: str, request: MoveRequest) -> Operation:
+        """Begin to move; `NoRoom` where no host can take it, `Conflict` for what cannot be moved now."""
 
 
 class Screens(Protocol):
@@ -365,6 +372,10 @@ class Engine(Protocol):
     @property
     def machines(self) -> Machines:
         """The machines."""
+
+    @property
+    def moves(self) -> Moves:
+        """Moves machines from one host to another."""
 
     @property
     def lifecycle(self) -> Lifecycle:

@@ -7,7 +7,7 @@ from typing import Any
 from cernvmapi.clusters import Cluster, ClusterChange, ClusterCreate, ClusterMembers
 from cernvmapi.consoles import ConsoleRequest, ConsoleTicket, MachineKeys
 from cernvmapi.hosts import HostAttach, HostChange, HostReport, HostTest
-from cernvmapi.lifecycle import BulkRequest, BulkResult, LockRequest, StoreRequest
+from cernvmapi.lifecycle import BulkRequest, BulkResult, LockRequest, MoveRequest, StoreRequest
 from cernvmapi.models import (
     Appliance,
     ApplianceCreate,
@@ -111,6 +111,10 @@ ROUTES: tuple[Route, ...] = (
         "POST /machines/{id}/store", _W, lifecycle.store_machine, Operation, "machines",
         "Write a machine's memory to its host's disk and lock it; its next start goes on there",
         body=StoreRequest, statuses=(202,),
+    ),
+    _route(
+        "POST /machines/{id}/move", _A, lifecycle.move_machine, Operation, "machines",
+        "Move a machine to another host; a running one goes on running", body=MoveRequest, statuses=(202,),
     ),
     _route(
         "POST /machines/{id}/lock", _W, lifecycle.lock_machine, Machine, "machines",

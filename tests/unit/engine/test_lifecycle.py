@@ -186,7 +186,7 @@ async def test_a_protected_machine_is_not_deleted_until_the_protection_is_gone(l
     machine = await lab.create()
     change = lab.engine.machines.change
     protected = await change(ALICE, machine.id, MachineChange(protected=True))
-    assert protected.actions == ["start", "lock"]
+    assert protected.actions == ["start", "move", "lock"]
     with pytest.raises(Conflict, match="protected from deletion"):
         await lab.engine.machines.delete(ALICE, machine.id)
     await change(ALICE, machine.id, MachineChange(protected=False))

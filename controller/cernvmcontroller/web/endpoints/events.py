@@ -10,7 +10,7 @@ import msgspec
 
 from cernvmapi.errors import Malformed
 from cernvmapi.models import Event, encode
-from cernvmcontroller.web.identity import Access
+from cernvmcontroller.web.endpoints.machines import offered
 from cernvmcontroller.web.route import Stream
 
 if TYPE_CHECKING:
@@ -67,10 +67,11 @@ def _hidden_from(exchange: Exchange, event: Event) -> bool:
 
 def _shown(exchange: Exchange, event: Event) -> Event:
     """Return the event as the listener would see what it is about: without actions that they may not take."""
-    if "actions" not in event.data or Access.WRITE.allows(exchange.who):
+    if "actions" not in event.data:
         return event
     # A copy: the event is the same one for all who listen.
-    return msgspec.structs.replace(event, data={**event.data, "actions": []})
+    actions = offered(exchange.who, event.data["actions"])
+    return msgspec.structs.replace(event, data={**event.data, "actions": actions})
 
 
 async def _chunks(events: AsyncIterator[Event], greeting: bytes, exchange: Exchange) -> AsyncIterator[bytes]:

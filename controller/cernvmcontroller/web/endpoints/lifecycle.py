@@ -37,6 +37,12 @@ async def store_machine(exchange: Exchange) -> Reply:
     return accepted(await exchange.engine.lifecycle.store(exchange.actor, machine.id, exchange.body))
 
 
+async def move_machine(exchange: Exchange) -> Reply:
+    """Begin to move to another host."""
+    machine = await mine(exchange)
+    return accepted(await exchange.engine.moves.move(exchange.actor, machine.id, exchange.body))
+
+
 async def lock_machine(exchange: Exchange) -> Machine:
     """Lock."""
     machine = await mine(exchange)

@@ -7,12 +7,17 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from cernvmapi.errors import Forbidden, NotFound
-from cernvmcontroller.web.identity import Access, Kind
+from cernvmcontroller.machines.actions import Action
+from cernvmcontroller.web.identity import Access, Identity, Kind
 from cernvmcontroller.web.route import Reply
 
 if TYPE_CHECKING:
     from cernvmapi.models import Machine, MachineCreate, Operation, Page
     from cernvmcontroller.web.route import Exchange
+
+
+_FOR_ADMINISTRATORS = frozenset({Action.MOVE.value})
+"""Actions that are about hosts, which only administrators see."""
 
 
 def list_owner(exchange: Exchange) -> str | None:
@@ -44,9 +49,14 @@ async def mine(exchange: Exchange) -> Machine:
 
 def shown(exchange: Exchange, machine: Machine) -> Machine:
     """Return the machine with the actions that the caller may take."""
-    if Access.WRITE.allows(exchange.who):
-        return machine
-    return msgspec.structs.replace(machine, actions=[])
+    return msgspec.structs.replace(machine, actions=offered(exchange.who, machine.actions))
+
+
+def offered(who: Identity, actions: list[str]) -> list[str]:
+    """Return those of the valid actions that somebody may take."""
+    if not Access.WRITE.allows(who):
+        return []
+    return [action for action in actions if who.admin or action not in _FOR_ADMINISTRATORS]
 
 
 def accepted(operation: Operation) -> Reply:

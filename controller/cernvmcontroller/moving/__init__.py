@@ -1,0 +1,1 @@
+"""Machines that go from one host to another, with what belongs to them."""
