@@ -75,6 +75,32 @@ class HostChange(Received, frozen=True, kw_only=True):
     reached: bool | None = None
 
 
+class DrainRequest(Received, frozen=True, kw_only=True):
+    """All machines shall leave a host, and none come."""
+
+    at_once: Annotated[int, Meta(ge=1, le=10)] = 2
+    """How many are moved at the same time."""
+
+
+class EvacuateRequest(Received, frozen=True, kw_only=True):
+    """The machines of a host that is dead shall go on elsewhere."""
+
+    is_off: bool = False
+    """Whoever asks has seen to it that the host is off and stays off until its disks may be used again."""
+
+
+class Proposal(Sent, frozen=True, kw_only=True):
+    """A move that would spread the machines more evenly."""
+
+    machine: str
+    name: str
+    from_host: str
+    to_host: str
+    before: float
+    """How uneven the hosts are before it: the standard deviation of what is promised, in parts of one."""
+    after: float
+
+
 class HostTest(Received, frozen=True, kw_only=True):
     """A connection to be tried."""
 

@@ -5,9 +5,17 @@ from __future__ import annotations
 from typing import Any
 
 from cernvmapi.clusters import Cluster, ClusterChange, ClusterCreate, ClusterMembers
-from cernvmapi.hosts import HostAttach, HostChange, HostReport, HostTest
-from cernvmapi.models import Host, Network, Pool
-from cernvmapi.steps import pages, path
+from cernvmapi.hosts import (
+    DrainRequest,
+    EvacuateRequest,
+    HostAttach,
+    HostChange,
+    HostReport,
+    HostTest,
+    Proposal,
+)
+from cernvmapi.models import Host, Network, Operation, Pool
+from cernvmapi.steps import pages, path, succeeded
 from cernvmapi.verb import Steps, verb
 from cernvmapi.wire import Call, params
 
@@ -54,6 +62,41 @@ class HostVerbs:
     def change(self, host_id: str, /, **fields: Any) -> Call[Host]:
         """Change a host: the fields of `HostChange` as keywords (``maintenance=True``)."""
         return Call("PATCH", path("hosts", host_id), Host, body=HostChange(**fields))
+
+    @verb
+    def drain(
+        self, host_id: str, *, at_once: int = 2, wait: bool = False, timeout: float | None = None
+    ) -> Steps[Operation]:
+        """Take a host into maintenance and move its machines away; they go on running.
+
+        `wait` and `timeout` as for ``machines.start``. Its error names machines that cannot leave.
+
+        Parameters
+        ----------
+        at_once
+            How many are moved at the same time.
+        """
+        body = DrainRequest(at_once=at_once)
+        operation = yield Call("POST", path("hosts", host_id, "drain"), Operation, body=body)
+        return (yield from succeeded(operation, wait, timeout))
+
+    @verb
+    def evacuate(self, host_id: str, *, is_off: bool = False) -> Call[Operation]:
+        """Start the machines of a dead host elsewhere, where their volumes are reached.
+
+        Parameters
+        ----------
+        is_off
+            You have seen to it that the host is off and stays off. Without it the controller's fence command
+            has to make sure.
+        """
+        body = EvacuateRequest(is_off=is_off)
+        return Call("POST", path("hosts", host_id, "evacuate"), Operation, body=body)
+
+    @verb
+    def proposals(self, cluster: str | None = None) -> Steps[LongList[Proposal]]:
+        """Return moves that would spread the machines more evenly; ``machines.move`` carries one out."""
+        return pages("/proposals", Proposal, params(cluster=cluster))
 
     @verb
     def detach(self, host_id: str, *, forget: bool = False) -> Call[None]:

@@ -44,6 +44,7 @@ from cernvmcontroller.inventory.localaddresses import local_addresses
 from cernvmcontroller.listening import listen
 from cernvmcontroller.machines.options import MachineOptions
 from cernvmcontroller.machines.settings import Settings
+from cernvmcontroller.moving.options import MovingOptions
 from cernvmcontroller.placement.options import PlacementOptions
 from cernvmcontroller.repository import Repository, load_manifest
 from cernvmcontroller.repository.downloads import Downloads
@@ -67,7 +68,7 @@ if TYPE_CHECKING:
 log = logger(__name__)
 
 
-class CernVMController(MachineOptions, CatalogueOptions, PlacementOptions, Application):
+class CernVMController(MachineOptions, CatalogueOptions, MovingOptions, PlacementOptions, Application):
     """The controller of CernVM Hub: the one process that talks to libvirt and writes the database."""
 
     name = Unicode("cernvm-controller")
@@ -421,6 +422,8 @@ class CernVMController(MachineOptions, CatalogueOptions, PlacementOptions, Appli
             policy=policy,
             quota=self.quota,
             reserved_memory_mib=self.reserved_memory_mib,
+            moves_encrypted=self.moves_encrypted,
+            fence_command=tuple(self.fence_command),
             layer=Path(self.layer) if self.layer else None,
             context=dict(self.context),
             certificates=self._certificates(),

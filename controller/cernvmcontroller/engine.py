@@ -24,7 +24,7 @@ from cernvmcontroller.inventory.hosts import Hosts
 from cernvmcontroller.machines import momentary, sidecars
 from cernvmcontroller.machines.ledger import Ledger
 from cernvmcontroller.machines.lifecycle import Lifecycle
-from cernvmcontroller.machines.operations import Operations
+from cernvmcontroller.machines.operations import Cancel, Operations
 from cernvmcontroller.machines.reconciler import Reconciler
 from cernvmcontroller.machines.screens import Screens
 from cernvmcontroller.machines.service import Machines
@@ -35,6 +35,9 @@ from cernvmcontroller.machines.volumes import DELETION, Volumes
 from cernvmcontroller.machines.worker import UNDER_WAY, Worker
 from cernvmcontroller.machines.workshop import Workshop
 from cernvmcontroller.metering import Meter, UsageHistory
+from cernvmcontroller.moving.drain import ACTION as DRAIN
+from cernvmcontroller.moving.drain import Drains
+from cernvmcontroller.moving.evacuation import Evacuation
 from cernvmcontroller.moving.move import ACTION as MOVE
 from cernvmcontroller.moving.move import Mover
 from cernvmcontroller.moving.moves import Moves
@@ -159,14 +162,17 @@ class Engine:
         self.machines = Machines(store, self._shop, self.reconciler.interrupt)
         self.lifecycle = Lifecycle(store, self.machines, self.reconciler.interrupt)
         self.moves = Moves(store, self._shop, self.reconciler.interrupt)
+        self.evacuation = Evacuation(store, self._shop, settings.fence_command)
         self.screens = Screens(store, self._shop)
         self.downloads = downloads or Downloads(store, _nowhere(), repository)
-        cancels = {
+        cancels: dict[str, Cancel] = {
             "machine.start": self.machines.cancel_start,
             MOVE: self.moves.cancel,
             DOWNLOAD: self.downloads.cancel,
         }
         self.operations = Operations(store, cancels)
+        self.drains = Drains(store, inventory, self.moves, self.operations)
+        cancels[DRAIN] = self.drains.cancel
         self.volumes = Volumes(store, inventory, self.sidecars)
         self.audit = Audit(store)
         self.meter = Meter(store, inventory, per_machine=settings.metrics_per_machine)
@@ -204,6 +210,7 @@ class Engine:
             unplaced = await machines.unplaced(session)
         for machine in unplaced:
             self.reconciler.poke(machine)
+        await self.drains.start()
         self._tasks |= {
             asyncio.create_task(self._poll(), name="poll"),
             asyncio.create_task(self._lag.run(), name="loop lag"),
@@ -218,6 +225,7 @@ class Engine:
         await end(self._tasks)
         await self.feeds.close()
         await self.downloads.close()
+        await self.drains.close()
         await self.reconciler.close()
         await self._uploads.close()
         await self.links.close()
@@ -325,7 +333,7 @@ class Engine:
         """End the operations of an earlier controller that nothing goes on with."""
         async with self.store.write(Actor.system(), "operations.close", "operations", audit=False) as tx:
             for operation in await operations.running(tx.session):
-                if operation.action == DOWNLOAD:
+                if operation.action in {DOWNLOAD, DRAIN}:
                     continue  # gone on with at once
                 if operation.action in {DELETION, sidecars.ACTION}:
                     continue  # gone on with when a host of its pool answers

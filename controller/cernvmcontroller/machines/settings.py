@@ -47,6 +47,8 @@ class Settings:
     metering: bool = False
     """Whether what machines use is sampled."""
     metrics_per_machine: bool = False
+    fence_command: tuple[str, ...] = ()
+    """Switches a dead host off before its machines are started elsewhere; ``{host}`` for its name."""
     moves_encrypted: bool = True
     """Whether hosts encrypt the machines that they hand over to each other."""
     layer: Path | None = None

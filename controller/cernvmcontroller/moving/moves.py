@@ -5,22 +5,35 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from cernvmapi.errors import Conflict, NotFound
+from cernvmapi.hosts import Proposal
 from cernvmapi.models import Operation, OperationStatus, Status
 from cernvmcontroller.machines import verbs
 from cernvmcontroller.machines.actions import Action, check
-from cernvmcontroller.machines.ledger import changed, standing
+from cernvmcontroller.machines.ledger import changed, standing, valid
+from cernvmcontroller.moving import balance
 from cernvmcontroller.moving.move import finish_moves
 from cernvmcontroller.moving.steps import Step
 from cernvmcontroller.placement import Wish, choose
-from cernvmcontroller.store import Actor, Store, Transaction, inventory, machines, operations, volumes
+from cernvmcontroller.store import (
+    Actor,
+    Store,
+    Transaction,
+    clusters,
+    inventory,
+    machines,
+    operations,
+    volumes,
+)
 from cernvmcontroller.store.tables import HostRow, OperationRow, VolumeRow
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from sqlalchemy.ext.asyncio import AsyncSession
+
     from cernvmapi.lifecycle import MoveRequest
     from cernvmcontroller.machines.workshop import Workshop
-    from cernvmcontroller.placement import Choice
+    from cernvmcontroller.placement import Candidate
     from cernvmcontroller.store.tables import MachineRow
 
 
@@ -68,7 +81,8 @@ class Moves:
                 f"Something of the machine is still on the host {row.moved_from}, from an earlier move, and "
                 "is removed first: try again in a moment, or when that host is back."
             )
-        choice = await self.place(tx, row, host)
+        candidates = await self.candidates(tx)
+        choice = choose(candidates, await self.wish(tx.session, row, host), self._shop.settings.policy)
         row.moving_to, row.moving_step = choice.hosts[0].id, Step.PREPARE.value
         tx.details.update({"owner": row.owner, "from": row.host, "to": row.moving_to})
         if row.status is not Status.RUNNING and row.home is not None:
@@ -76,18 +90,22 @@ class Moves:
         await changed(tx, row)
         return await verbs.begin(tx, row, Action.MOVE)
 
-    async def place(self, tx: Transaction, row: MachineRow, host: str | None) -> Choice:
-        """Return where a machine could go; `NoRoom` where nowhere."""
+    async def candidates(self, tx: Transaction) -> list[Candidate]:
+        """Return the hosts as placement sees them."""
+        return await self._shop.inventory.candidates(tx.session, self._shop.settings.reserved_memory_mib)
+
+    async def wish(self, session: AsyncSession, row: MachineRow, host: str | None = None) -> Wish:
+        """Return what a machine needs of another host; `HostUnreachable` where its own is silent."""
         shop = self._shop
         here = shop.inventory.link(row.host)
-        source = await tx.session.get(HostRow, here.id)
+        source = await session.get(HostRow, here.id)
         appliance = await shop.repository.appliance(row.appliance)
         live = row.status is Status.RUNNING
         kvm = live and row.acceleration == "kvm"
         away = frozenset[str]()
         if row.apart is not None:
-            away = await inventory.with_group(tx.session, row.owner, row.apart) - {here.id}
-        wish = Wish(
+            away = await inventory.with_group(session, row.owner, row.apart) - {here.id}
+        return Wish(
             vcpus=row.vcpus if row.promised else 1,
             memory_mib=row.memory_mib if row.promised else 0,
             disk_mib=row.disk_mib,
@@ -100,22 +118,20 @@ class Moves:
             host=host,
             cluster=row.cluster if host is None else None,
             away_from=away,
-            home_hosts=await self._home_hosts(tx, row, here.spec.pool.name),
+            home_hosts=await self._home_hosts(session, row, here.spec.pool.name),
             keeps_address=True,
             leaves=here.id,
             network=row.network,
             acceleration=row.acceleration if live else None,
             overcommit=shop.settings.overcommit,
         )
-        candidates = await shop.inventory.candidates(tx.session, shop.settings.reserved_memory_mib)
-        return choose(candidates, wish, shop.settings.policy)
 
-    async def _home_hosts(self, tx: Transaction, row: MachineRow, pool: str) -> frozenset[str] | None:
+    async def _home_hosts(self, session: AsyncSession, row: MachineRow, pool: str) -> frozenset[str] | None:
         """Return the hosts that reach the home; None where it goes with the machine, or there is none."""
-        home = await tx.session.get(VolumeRow, row.home) if row.home is not None else None
+        home = await session.get(VolumeRow, row.home) if row.home is not None else None
         if home is None or home.pool == pool:
             return None
-        return frozenset(there.host_id for there in (await inventory.pool(tx.session, home.pool)).hosts)
+        return frozenset(there.host_id for there in (await inventory.pool(session, home.pool)).hosts)
 
     async def _keep_home(self, tx: Transaction, row: MachineRow) -> None:
         """Keep the home from other machines while it is copied."""
@@ -126,6 +142,39 @@ class Moves:
             await volumes.attach(tx, home, row.id)
         except Conflict:
             raise Conflict(f"The home is in use by the machine {home.machine}; move that one.") from None
+
+    async def propose(self, cluster: str | None = None) -> list[Proposal]:
+        """Return moves of running machines that would spread them more evenly; nothing is done.
+
+        Parameters
+        ----------
+        cluster
+            Only hosts of this cluster; None: all.
+        """
+        shop = self._shop
+        async with self._store.read() as session:
+            hosts = await shop.inventory.candidates(session, shop.settings.reserved_memory_mib)
+            if cluster is not None:
+                await clusters.get(session, cluster)
+                hosts = [host for host in hosts if cluster in host.clusters]
+            placed = []
+            for host in hosts:
+                for row in await machines.on_host(session, host.id) if host.alive else ():
+                    if Action.MOVE.value in valid(row) and row.status is Status.RUNNING:
+                        wish = await self.wish(session, row)
+                        placed.append(balance.Placed(row.id, row.name, host.id, wish))
+        found = balance.propose(hosts, placed, shop.settings.overcommit, shop.settings.policy)
+        return [
+            Proposal(
+                machine=each.machine.id,
+                name=each.machine.name,
+                from_host=each.machine.host,
+                to_host=each.to,
+                before=round(each.before, 4),
+                after=round(each.after, 4),
+            )
+            for each in found
+        ]
 
     async def cancel(self, actor: Actor, machine_id: str, operation_id: str) -> None:
         """Break a move off; the machine goes on where it was, unless it is there already."""

@@ -15,7 +15,15 @@ if TYPE_CHECKING:
 
     from cernvmapi.clusters import Cluster, ClusterChange, ClusterCreate, ClusterMembers
     from cernvmapi.consoles import ConsoleKind, ConsoleRequest, MachineKeys
-    from cernvmapi.hosts import HostAttach, HostChange, HostReport, HostTest
+    from cernvmapi.hosts import (
+        DrainRequest,
+        EvacuateRequest,
+        HostAttach,
+        HostChange,
+        HostReport,
+        HostTest,
+        Proposal,
+    )
     from cernvmapi.lifecycle import BulkRequest, BulkResult, LockRequest, MoveRequest, StoreRequest
     from cernvmapi.models import (
         Appliance,
@@ -139,6 +147,23 @@ class Moves(Protocol):
 
     async def move(self, actor: Actor, machine_id: str, request: MoveRequest) -> Operation:
         """Begin to move; `NoRoom` where no host can take it, `Conflict` for what cannot be moved now."""
+
+    async def propose(self, cluster: str | None = None) -> list[Proposal]:
+        """Return moves that would spread running machines more evenly."""
+
+
+class Drains(Protocol):
+    """Hosts whose machines leave."""
+
+    async def drain(self, actor: Actor, host_id: str, request: DrainRequest) -> Operation:
+        """Take a host into maintenance and begin to move its machines; `HostUnreachable` for a dead one."""
+
+
+class Evacuation(Protocol):
+    """Dead hosts whose machines go on elsewhere."""
+
+    async def evacuate(self, actor: Actor, host_id: str, request: EvacuateRequest) -> Operation:
+        """Start them elsewhere; `Conflict` where the host answers, or may be on."""
 
 
 class Screens(Protocol):
@@ -376,6 +401,14 @@ class Engine(Protocol):
     @property
     def moves(self) -> Moves:
         """Moves machines from one host to another."""
+
+    @property
+    def drains(self) -> Drains:
+        """Has all machines leave a host."""
+
+    @property
+    def evacuation(self) -> Evacuation:
+        """Brings the machines of dead hosts to others."""
 
     @property
     def lifecycle(self) -> Lifecycle:

@@ -83,6 +83,13 @@ class ClustersQuery(NoQuery, frozen=True, kw_only=True):
     """That this machine is in, by id."""
 
 
+class ProposalsQuery(NoQuery, frozen=True, kw_only=True):
+    """Which hosts shall be evened."""
+
+    cluster: Text | None = None
+    """Those of this cluster, by id; None: all."""
+
+
 class DetachQuery(NoQuery, frozen=True, kw_only=True):
     """What of a host may be lost."""
 

@@ -6,7 +6,15 @@ from typing import Any
 
 from cernvmapi.clusters import Cluster, ClusterChange, ClusterCreate, ClusterMembers
 from cernvmapi.consoles import ConsoleRequest, ConsoleTicket, MachineKeys
-from cernvmapi.hosts import HostAttach, HostChange, HostReport, HostTest
+from cernvmapi.hosts import (
+    DrainRequest,
+    EvacuateRequest,
+    HostAttach,
+    HostChange,
+    HostReport,
+    HostTest,
+    Proposal,
+)
 from cernvmapi.lifecycle import BulkRequest, BulkResult, LockRequest, MoveRequest, StoreRequest
 from cernvmapi.models import (
     Appliance,
@@ -230,6 +238,18 @@ ROUTES: tuple[Route, ...] = (
     _route(
         "PATCH /hosts/{id}", _A, hosts.change_host, Host, "site",
         "Rename, label, note, or take into maintenance", body=HostChange, body_required=True,
+    ),
+    _route(
+        "POST /hosts/{id}/drain", _A, hosts.drain_host, Operation, "machines",
+        "Take a host into maintenance and move its machines away", body=DrainRequest, statuses=(202,),
+    ),
+    _route(
+        "POST /hosts/{id}/evacuate", _A, hosts.evacuate_host, Operation, "machines",
+        "Start the machines of a dead host elsewhere, once it is certain to be off", body=EvacuateRequest,
+    ),
+    _route(
+        "GET /proposals", _A, hosts.propose_moves, Page[Proposal], "machines",
+        "Get moves that would spread the machines more evenly; nothing is done", query=queries.ProposalsQuery,
     ),
     _route(
         "DELETE /hosts/{id}", _A, hosts.detach_host, None, "machines",

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from cernvmapi.models import Page
 from cernvmcontroller.web.route import Reply
 
 if TYPE_CHECKING:
-    from cernvmapi.hosts import HostReport
-    from cernvmapi.models import Host
+    from cernvmapi.hosts import HostReport, Proposal
+    from cernvmapi.models import Host, Operation
     from cernvmcontroller.web.route import Exchange
 
 
@@ -31,6 +32,23 @@ async def look_at_host(exchange: Exchange) -> HostReport:
 async def change_host(exchange: Exchange) -> Host:
     """Change a host."""
     return await exchange.engine.hosts.change(exchange.actor, exchange.id, exchange.body)
+
+
+async def drain_host(exchange: Exchange) -> Reply:
+    """Begin to move all machines away."""
+    operation = await exchange.engine.drains.drain(exchange.actor, exchange.id, exchange.body)
+    return Reply(operation, headers={"Location": f"../../operations/{operation.id}"})
+
+
+async def evacuate_host(exchange: Exchange) -> Operation:
+    """Start the machines of a dead host elsewhere."""
+    return await exchange.engine.evacuation.evacuate(exchange.actor, exchange.id, exchange.body)
+
+
+async def propose_moves(exchange: Exchange) -> Page[Proposal]:
+    """Answer with moves that would even the hosts."""
+    found = await exchange.engine.moves.propose(exchange.query.cluster)
+    return Page(items=found, total=len(found))
 
 
 async def detach_host(exchange: Exchange) -> Reply:
