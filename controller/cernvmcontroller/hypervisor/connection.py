@@ -21,7 +21,7 @@ from cernvmcontroller.hypervisor.refusal import explain, shown
 from cernvmcontroller.hypervisor.workers import Workers, in_own_thread
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from cernvmcontroller.hypervisor.interface import DomainEvent
 
@@ -179,12 +179,43 @@ class Connection:
         return result
 
     async def call_long(self, function: Callable[[Any], T], name: str) -> T:
-        """Call `function` like `call`, in a thread of its own and without a deadline."""
-        lent = self.connected()
+        """Call `function` like `call`, in a thread and on a connection of its own, without a deadline."""
+        self.connected()
+
+        def work() -> T:
+            with self.own() as connection:
+                return function(connection)
+
         try:
-            return await in_own_thread(lambda: lent.call(function), name)
+            return await in_own_thread(work, name)
         except libvirt.libvirtError as error:
-            raise self._translated(lent, error) from error
+            raise errors.translate(error) from error
+
+    @contextlib.contextmanager
+    def own(self) -> Iterator[Any]:
+        """Yield a connection of libvirt's that nobody else uses (in a thread), for what takes long.
+
+        Of several calls on one connection libvirt before 10.4 may let one write into the stack of another
+        that has returned already (CVE-2024-4418). In the stack of a thread that has ended that is the
+        process' end, seen where a host was lost in the middle of a migration that was asked how far it is.
+
+        Raises
+        ------
+        HostUnreachable
+            There is no connection at all.
+        libvirt.libvirtError
+            It does not come about.
+        """
+        if self.uri.startswith("test:"):
+            yield self.connected().connection  # another one would be another host
+            return
+        self.connected()
+        connection = _opened(self.uri)
+        try:
+            yield connection
+        finally:
+            with contextlib.suppress(libvirt.libvirtError):
+                connection.close()
 
     def _make_workers(self) -> None:
         self._quick, self._slow = Workers(self.name, self._threads), Workers(self.name, self._threads)
@@ -340,6 +371,15 @@ class Connection:
                 log.exception("a subscriber of %s failed", self.name)
 
 
+def _opened(uri: str) -> Any:
+    eventloop.ensure()
+    connection = libvirt.open(uri)
+    # The test driver and some others have no keep-alive; they have no peer that could die either.
+    with contextlib.suppress(libvirt.libvirtError):
+        connection.setKeepAlive(*_KEEP_ALIVE)
+    return connection
+
+
 class _Pending:
     """Counts the attempts that hang."""
 
@@ -384,11 +424,7 @@ class _Attempt:
         with self._pending.lock:
             self._pending.count += 1
         try:
-            eventloop.ensure()
-            connection = libvirt.open(self._uri)
-            # The test driver and some others have no keep-alive; they have no peer that could die either.
-            with contextlib.suppress(libvirt.libvirtError):
-                connection.setKeepAlive(*_KEEP_ALIVE)
+            connection = _opened(self._uri)
             connection.getLibVersion()
         finally:
             with self._pending.lock:

@@ -81,7 +81,8 @@ def _migrate(connection: Any, uuid: str, peer: Connection, passage: Passage) -> 
         raise WrongState("The domain is not running.")
     flags, params = _how(domain, passage)
     try:
-        peer.connected().call(lambda there: domain.migrate3(there, params, flags))
+        with peer.own() as there:
+            domain.migrate3(there, params, flags)
     except libvirt.libvirtError as error:
         if errors.is_connection_lost(error) and connection.isAlive():
             # Of the other one; this one is not to blame.

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import threading
 from typing import TYPE_CHECKING, Any
 from weakref import WeakValueDictionary
@@ -53,12 +54,12 @@ class Storage:
             pool = _pool_or_none(connection, spec.name)
             if pool is None:
                 pool = connection.storagePoolDefineXML(storagexml.pool(spec))
-                pool.build()
+                _build(pool)
             elif (path := storagexml.path_of(pool.XMLDesc())) != spec.path:
                 raise Conflict(f"The pool {spec.name} is at {path}, not at {spec.path}.")
             pool.setAutostart(True)
             if not pool.isActive():
-                pool.build()
+                _build(pool)
                 pool.create()
             else:
                 # Files may have come or gone while nobody looked.
@@ -222,7 +223,8 @@ class Storage:
                 target.refresh()
                 return _finished(target, name) or state
 
-            return peer.connected().call(receive)
+            with peer.own() as there:
+                return receive(there)
 
         try:
             return await self._connection.call_long(work, f"copy {name}")
@@ -250,10 +252,19 @@ class Storage:
         def delete(connection: Any) -> None:
             found = _pool_or_none(connection, pool)
             if found is not None:
-                for each in (name, name + MARK):
-                    _delete(found, each)
+                _delete(found, name, look=True)
+                _delete(found, name + MARK)
 
-        await self._connection.call(delete)
+        await self._connection.call(delete, slow=True)
+
+
+def _build(pool: Any) -> None:
+    """Make a pool's directory; another host that has the pool too may make it at the same time."""
+    try:
+        pool.build()
+    except libvirt.libvirtError as error:
+        if (error.get_error_code(), error.get_int1()) != (libvirt.VIR_ERR_SYSTEM_ERROR, errno.EEXIST):
+            raise
 
 
 def _upload(pool: Any, name: str, upload: Upload) -> VolumeState:
@@ -266,26 +277,44 @@ def _filled(pool: Any, name: str, xml: str, fill: Callable[[Any], None]) -> Volu
     mark = name + MARK
     _create(pool, mark, storagexml.volume(mark, capacity=0, image_format="raw"))
     _delete(pool, name)
-    volume = _create(pool, name, xml)
-    fill(volume)
+    volume, new = _made(pool, name, xml)
+    if new:  # else another host of the pool has it since before the mark: it is whole
+        fill(volume)
     _delete(pool, mark)
     return _volume_state(volume)
 
 
 def _create(pool: Any, name: str, xml: str) -> Any:
+    return _made(pool, name, xml)[0]
+
+
+def _made(pool: Any, name: str, xml: str) -> tuple[Any, bool]:
+    """Return a volume, and whether it is new.
+
+    What another host made in a pool that both have, libvirt here knows only after it has looked again.
+    """
     known = _volume_or_none(pool, name)
     if known is not None:
-        return known
+        return known, False
     try:
-        return pool.createXML(xml)
+        return pool.createXML(xml), True
     except libvirt.libvirtError as error:
-        if error.get_error_code() != libvirt.VIR_ERR_STORAGE_VOL_EXIST:
+        if error.get_error_code() == libvirt.VIR_ERR_OPERATION_INVALID:
+            pool.refresh()
+            known = _volume_or_none(pool, name)
+        elif error.get_error_code() == libvirt.VIR_ERR_STORAGE_VOL_EXIST:
+            known = pool.storageVolLookupByName(name)
+        if known is None:
             raise
-        return pool.storageVolLookupByName(name)
+        return known, False
 
 
-def _delete(pool: Any, name: str) -> None:
+def _delete(pool: Any, name: str, *, look: bool = False) -> None:
+    """Delete a volume; on request one that another host made in the pool, too."""
     volume = _volume_or_none(pool, name)
+    if volume is None and look:
+        pool.refresh()
+        volume = _volume_or_none(pool, name)
     if volume is None:
         return
     try:

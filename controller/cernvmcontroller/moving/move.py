@@ -173,12 +173,12 @@ class Move:
         self, outcome: Outcome, error: CernVMError | None, there: DomainState | Silence | None
     ) -> None:
         """Write down that the machine is where it was, and have the other host forget it."""
-        here = self._link(self.row.host).hypervisor if outcome is not Outcome.ENDED else None
-        if here is not None and not isinstance(there, Silence) and there is not None:
+        here = self._link(self.row.host).hypervisor
+        if there is not None and not isinstance(there, Silence):
             await here.abort_migration(self.row.uuid)  # nobody leads it any more
-        if outcome is Outcome.STANDS and here is not None:
             # Before it goes on, nothing that came in on the other host may be left that could.
             await self._link(self.to).hypervisor.destroy(self.row.uuid)
+        if outcome is Outcome.STANDS:
             await here.resume(self.row.uuid)
         if error is None and self.row.moving_step != Step.BREAK_OFF and self.row.status is Status.RUNNING:
             error = HypervisorFailed(

@@ -74,10 +74,11 @@ def decide(here: Seen, there: Seen) -> Outcome:
     there
         On the host where it goes.
     """
+    if here is Seen.RUNS:
+        # What is on the other host was never let run: libvirt says "running" of it as it begins, too.
+        return Outcome.STAYED
     if there is Seen.RUNS:
         return Outcome.ARRIVED  # it was let run only after the one here stood still for good
-    if here is Seen.RUNS:
-        return Outcome.STAYED
     if Seen.SILENT in (here, there):
         return Outcome.OPEN
     if here is Seen.WAITS:

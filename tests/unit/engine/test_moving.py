@@ -312,7 +312,7 @@ RUNS, WAITS, OFF = state(Power.ON), state(Power.PAUSED, "migration"), state(Powe
         (RUNS, OFF, Outcome.STAYED),
         (RUNS, WAITS, Outcome.STAYED),
         (RUNS, SILENT, Outcome.STAYED),
-        (RUNS, RUNS, Outcome.ARRIVED),
+        (RUNS, RUNS, Outcome.STAYED),
         (WAITS, None, Outcome.STANDS),
         (WAITS, OFF, Outcome.STANDS),
         (WAITS, WAITS, Outcome.STANDS),

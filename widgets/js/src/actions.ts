@@ -21,8 +21,8 @@ export interface Action {
   request(id: string): readonly [method: string, path: string, body?: unknown];
 }
 
-const OFF_TOO = new Set(["start", "lock", "unlock", "delete"]);
-const WITH_BODY = new Set(["start", "store", "lock"]);
+const OFF_TOO = new Set(["start", "move", "lock", "unlock", "delete"]);
+const WITH_BODY = new Set(["start", "store", "lock", "move"]);
 const always = () => true;
 const paused = (machine: Machine) => machine.power === "paused";
 
@@ -55,6 +55,7 @@ export const ACTIONS: readonly Action[] = [
   post("suspend", null, { shown: (machine) => !paused(machine) }),
   post("resume", null, { shown: paused }),
   post("store", texts.askStore),
+  post("move", texts.askMove, { shown: (machine) => machine.actions.includes("move") }),
   post("lock", null, { waits: false, shown: (machine) => machine.lock === null }),
   post("unlock", null, { waits: false, shown: (machine) => machine.lock !== null }),
   post("reset", texts.askReset, { dangerous: true }),
@@ -76,6 +77,7 @@ export function reasonAgainst(action: Action, machine: Machine): string | null {
   if (machine.actions.includes(action.id)) return null;
   if (machine.power === "unknown") return texts.reasons.unknown;
   if (machine.lock) return texts.reasons.locked(machine.lock.author, machine.lock.reason);
+  if (machine.moving_to) return texts.reasons.moving(machine.moving_to);
   if (machine.protected && action.id === "delete") return texts.reasons.protected;
   const { status } = machine;
   if (status === "starting" || status === "stopping" || status === "deleting")

@@ -50,6 +50,7 @@ export interface Machine {
   protected: boolean;
   lock: { author: string; at: string; reason: string } | null;
   stored: boolean;
+  moving_to: string | null;
   actions: string[];
   revision: number;
   created: string;

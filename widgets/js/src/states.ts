@@ -39,6 +39,7 @@ export function detailOf(machine: Machine): string {
   if (machine.power === "unknown") return texts.hostSilent(machine.host);
   if (machine.error) return machine.error.detail;
   if (machine.lock) return texts.reasons.locked(machine.lock.author, machine.lock.reason);
+  if (machine.moving_to) return texts.moving(machine.moving_to);
   const last = machine.timeline.at(-1);
   if (machine.status === "starting" && last) return `${last.message} (${machine.progress} %)`;
   return "";

@@ -124,6 +124,7 @@ export const texts = {
     suspend: "Suspend",
     resume: "Resume",
     store: "Store and lock",
+    move: "Move",
     lock: "Lock",
     unlock: "Unlock",
     reset: "Reset",
@@ -136,6 +137,7 @@ export const texts = {
     running: "It runs already.",
     notRunning: "It does not run.",
     protected: "It is protected.",
+    moving: (host: string) => `It is being moved to ${host}.`,
     locked: (author: string, why: string) => `${author} locked it${why ? `: ${why}` : ""}.`,
     notNow: "Not possible at the moment, or not within your rights.",
   },
@@ -146,6 +148,9 @@ export const texts = {
 
   askPoweroff: (name: string) => `Power off ${name} without asking it? What it has not written is lost.`,
   askReset: (name: string) => `Reset ${name} without asking it? What it has not written is lost.`,
+  moving: (host: string) => `On its way to the host ${host}`,
+  askMove: (name: string) =>
+    `Move ${name} to the host that suits it best? If it runs, it goes on running. Python names a host of your choice.`,
   askStore: (name: string) =>
     `Write the memory of ${name} to its host's disk, switch it off and lock it? Its next start goes on there.`,
   askReboot: (name: string) => `Reboot ${name}? Its kernels and terminals end.`,
