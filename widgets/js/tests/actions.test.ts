@@ -32,6 +32,7 @@ test("every action is a request of the API", async () => {
     "POST machines/m-1/suspend",
     "POST machines/m-1/resume",
     "POST machines/m-1/store",
+    "POST machines/m-1/move",
     "POST machines/m-1/lock",
     "POST machines/m-1/unlock",
     "POST machines/m-1/reset",
