@@ -150,6 +150,13 @@ class CernVMController(MachineOptions, CatalogueOptions, MovingOptions, Placemen
         "machines: of a subnet larger than a /20 the rest stays unused.",
     ).tag(config=True)
     bridge = Unicode(help="Name of its bridge device. Default: `<hub_name>-br`.").tag(config=True)
+    network_mode = Enum(
+        ["nat", "bridge"],
+        "nat",
+        help="`nat`: each host has a network of its own for machines, made by the hub. `bridge`: the hosts "
+        "have the device `bridge` already, and it leads to one network that all of them share, so that "
+        "machines can be moved between them; the hub's machine has its first address there.",
+    ).tag(config=True)
     hub_port = Integer(
         8081, help="TCP port on the host's address in `subnet` where machines reach the hub."
     ).tag(config=True)
@@ -377,7 +384,8 @@ class CernVMController(MachineOptions, CatalogueOptions, MovingOptions, Placemen
 
     def defaults(self) -> Defaults:
         """Return what exists on a host that says nothing else."""
-        network = machines_network(self.hub_name, self.bridge, self.subnet)
+        bridged = self.network_mode == "bridge"
+        network = machines_network(self.hub_name, self.bridge, self.subnet, bridged=bridged)
         gateway = str(network.gateway)
         ports = {self.hub_port, *(port for address, port in self.machine_bind if address == gateway)}
         filter_ = FilterSpec(

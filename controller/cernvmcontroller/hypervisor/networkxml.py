@@ -10,6 +10,8 @@ from lxml import etree
 from cernvmcontroller.hypervisor.elements import E, in_namespace
 
 if TYPE_CHECKING:
+    from lxml.etree import _Element
+
     from cernvmcontroller.hypervisor.specs import NetworkSpec
 
 _DNSMASQ = "http://libvirt.org/schemas/network/dnsmasq/1.0"
@@ -21,6 +23,9 @@ def build(spec: NetworkSpec, *, uuid: str | None = None) -> str:
 
     It has no dynamic range: who is not one of the fixed entries gets no address.
     """
+    if spec.bridged:
+        network = E.network(E.name(spec.name), E.forward(mode="bridge"), E.bridge(name=spec.bridge))
+        return _text(network, uuid)
     entries = [E.host(mac=spec.mac(index), ip=str(spec.address(index))) for index in range(spec.hosts)]
     network = E.network(
         E.name(spec.name),
@@ -34,6 +39,10 @@ def build(spec: NetworkSpec, *, uuid: str | None = None) -> str:
             _D.option(value="dhcp-ignore-names"),
         ),
     )
+    return _text(network, uuid)
+
+
+def _text(network: _Element, uuid: str | None) -> str:
     if uuid is not None:
         network.insert(1, E.uuid(uuid))
     etree.indent(network)
@@ -43,7 +52,10 @@ def build(spec: NetworkSpec, *, uuid: str | None = None) -> str:
 def same(xml: str, spec: NetworkSpec) -> bool:
     """Say whether the network of `xml` is, in all that machines notice, that of `spec`."""
     root = etree.fromstring(xml.encode())
-    bridge, ip = root.find("bridge"), root.find("ip")
+    bridge, ip, forward = root.find("bridge"), root.find("ip"), root.find("forward")
+    bridged = forward is not None and forward.get("mode") == "bridge"
+    if bridged or spec.bridged:
+        return bridged and spec.bridged and bridge is not None and bridge.get("name") == spec.bridge
     if bridge is None or ip is None or bridge.get("name") != spec.bridge:
         return False
     subnet = IPv4Network(f"{ip.get('address')}/{ip.get('netmask') or ip.get('prefix')}", strict=False)

@@ -25,7 +25,7 @@ class PoolSpec:
 
 @dataclass(frozen=True)
 class NetworkSpec:
-    """A NAT network whose addresses are all known before any machine boots.
+    """A network whose addresses are all known before any machine boots: with NAT, or on the hosts' bridge.
 
     Parameters
     ----------
@@ -40,6 +40,9 @@ class NetworkSpec:
     mac_prefix
         Three octets, ``52:54:00`` (QEMU's own) by default. The other three are the address's last three, so
         networks with different subnets never share a MAC.
+    bridged
+        The hosts have the bridge already, and it leads to one and the same network on all of them. Nobody there
+        gives machines their addresses (they know them), and the first address is the hub's machine's.
     """
 
     name: str
@@ -47,6 +50,7 @@ class NetworkSpec:
     cidr: IPv4Network
     hosts: int = 4000
     mac_prefix: str = "52:54:00"
+    bridged: bool = False
 
     RESERVED = 16
     """Addresses at the start of the subnet that no machine gets: the gateway, and room for services."""

@@ -102,8 +102,8 @@ class Defaults:
     """Of each machine, on every host."""
 
 
-def machines_network(hub_name: str, bridge: str, subnet: str) -> NetworkSpec:
-    """Return the network that the hub makes on its hosts.
+def machines_network(hub_name: str, bridge: str, subnet: str, *, bridged: bool = False) -> NetworkSpec:
+    """Return the network of the machines on the hub's hosts.
 
     Parameters
     ----------
@@ -113,6 +113,8 @@ def machines_network(hub_name: str, bridge: str, subnet: str) -> NetworkSpec:
         Its network device.
     subnet
         As ``10.80.0.0/20``; of a larger one the first addresses are used.
+    bridged
+        See `NetworkSpec`.
 
     Raises
     ------
@@ -129,7 +131,7 @@ def machines_network(hub_name: str, bridge: str, subnet: str) -> NetworkSpec:
             f"bridge {bridge!r} cannot name a network device: use up to {LONGEST_DEVICE} letters, digits, "
             "dots, dashes and underscores."
         )
-    return _network(hub_name, bridge, subnet)
+    return replace(_network(hub_name, bridge, subnet), bridged=bridged)
 
 
 def load_hosts(entries: Sequence[Mapping[str, Any]], defaults: Defaults) -> list[HostSpec]:

@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 SHARED = "/var/lib/libvirt/shared"
 """The folder that all hosts of a lab have in common, as each of them sees it."""
 
+BRIDGE = "lan"
+"""The bridge that each host's card is in, and that machines can be put on."""
+
 _PATIENCE = 30
 _FILTERS = Path("/usr/share/libvirt/nwfilter")
 _KNOWN_EMULATORS = Path("/var/cache/libvirt")
@@ -265,9 +268,12 @@ class Host:
         peer = ("peer", "name", "eth0", "address", mac, "netns", str(self._namespaces.pid))
         switch.inside("ip", "link", "add", self.name, "type", "veth", *peer)
         switch.inside("ip", "link", "set", self.name, "master", "switch", "up")
-        self.inside("ip", "address", "add", f"{self.address}/24", "dev", "eth0")
-        self.inside("ip", "link", "set", "lo", "up")
-        self.inside("ip", "link", "set", "eth0", "up")
+        # Its card is in a bridge, as on a host whose machines are in its own network.
+        self.inside("ip", "link", "add", BRIDGE, "address", mac, "type", "bridge")
+        self.inside("ip", "link", "set", "eth0", "master", BRIDGE)
+        self.inside("ip", "address", "add", f"{self.address}/24", "dev", BRIDGE)
+        for link in ("lo", "eth0", BRIDGE):
+            self.inside("ip", "link", "set", link, "up")
         run("nsenter", "--target", str(self._namespaces.pid), "--uts", "hostname", self.name)
 
     def _spawn(self, daemon: str, *arguments: str) -> int:
