@@ -41,8 +41,8 @@ class NetworkSpec:
         Three octets, ``52:54:00`` (QEMU's own) by default. The other three are the address's last three, so
         networks with different subnets never share a MAC.
     bridged
-        The hosts have the bridge already, and it leads to one and the same network on all of them. Nobody there
-        gives machines their addresses (they know them), and the first address is the hub's machine's.
+        The hosts have the bridge already, and it leads to one and the same network on all of them. Nobody
+        there gives machines their addresses (they know them); the first one is the hub's machine's.
     """
 
     name: str

@@ -226,6 +226,17 @@ def test_a_network_is_the_same_or_not() -> None:
     assert not networkxml.same("<network><name>n</name></network>", NETWORK)
 
 
+def test_a_network_on_the_hosts_own_bridge_has_nothing_of_ours() -> None:
+    spec = replace(NETWORK, bridged=True)
+    xml = networkxml.build(spec, uuid="6d3b8d0e-7a0c-4a5e-9d8c-0f0f0f0f0f0f")
+    root = etree.fromstring(xml)
+    assert [child.tag for child in root] == ["name", "uuid", "forward", "bridge"]
+    assert networkxml.same(xml, spec)
+    assert not networkxml.same(xml, replace(spec, bridge="another"))
+    assert not networkxml.same(xml, NETWORK)
+    assert not networkxml.same(networkxml.build(NETWORK), spec)
+
+
 # --- filters ---
 
 
