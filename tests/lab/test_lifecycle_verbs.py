@@ -11,7 +11,8 @@ from tests.lab.site import ALICE, Site, agrees, until
 
 from cernvmapi.errors import Conflict
 from cernvmapi.lifecycle import BulkRequest, StoreRequest
-from cernvmapi.models import Power, Status
+from cernvmapi.models import MachineChange, Power, Status
+from cernvmcontroller.store import Actor
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
 pytestmark = [pytest.mark.machines, pytest.mark.asyncio(loop_scope="module")]
 
+ROOT = Actor("root")
 UP = "CERNVMHUB-TINY-READY"
 
 
@@ -110,3 +112,13 @@ async def test_many_at_once_have_a_result_each(site: Site, machine: Machine) -> 
     assert done.operation is not None
     await site.done(done.operation)
     await site.done(await site.engine.lifecycle.resume(ALICE, machine.id))
+
+
+async def test_a_machine_has_another_size_after_its_reboot(site: Site, machine: Machine) -> None:
+    change = MachineChange(vcpus=2, memory_mib=192)
+    assert (await site.engine.machines.change(ROOT, machine.id, change)).pending is not None
+    await site.done(await site.engine.machines.reboot(ALICE, machine.id))
+    info = site.domain("alpha", machine).info()
+    assert (info[1], info[3]) == (192 * 1024, 2), "maximum memory in KiB, vCPUs"
+    found = await site.get(machine.id)
+    assert (found.vcpus, found.memory_mib, found.pending) == (2, 192, None)

@@ -75,6 +75,14 @@ class MachineLock(Sent, frozen=True, kw_only=True):
     reason: str = ""
 
 
+class MachineSize(Sent, frozen=True, kw_only=True):
+    """How large a machine is."""
+
+    flavor: str
+    vcpus: int
+    memory_mib: int
+
+
 class Machine(Sent, frozen=True, kw_only=True):
     """A virtual machine that the hub manages."""
 
@@ -127,6 +135,8 @@ class Machine(Sent, frozen=True, kw_only=True):
     lock: MachineLock | None = None
     stored: bool = False
     """It is off with its memory on the host's disk: when it is started, it goes on where it was."""
+    pending: MachineSize | None = None
+    """The size that it gets at its next start, where that is another one."""
     moving_to: str | None = None
     """Id of the host to which it is being moved."""
     actions: list[str] = field(default_factory=list)
@@ -191,6 +201,11 @@ class MachineChange(Received, frozen=True, kw_only=True):
     notes: Annotated[str, Meta(max_length=10_000)] | None = None
     protected: bool | None = None
     """Whether it is kept from being deleted."""
+    flavor: Slug | None = None
+    """Another size, at once while it is off, else from its next start on."""
+    vcpus: Annotated[int, Meta(ge=1, le=512)] | None = None
+    """Instead of the flavor's; only an administrator or the hub may choose a size."""
+    memory_mib: Annotated[int, Meta(ge=64, le=8 * 1024 * 1024)] | None = None
 
 
 class SessionFile(Received, frozen=True, kw_only=True):

@@ -18,11 +18,12 @@ from cernvmapi.models import (
     Target,
 )
 from cernvmcontroller.guests import agentwire
-from cernvmcontroller.machines import hands, quota, verbs
+from cernvmcontroller.machines import hands, quota, size, verbs
 from cernvmcontroller.machines.actions import Action, check
 from cernvmcontroller.machines.birth import Birth
 from cernvmcontroller.machines.ledger import changed, standing, to_model
 from cernvmcontroller.store import Actor, Store, Transaction, inventory, machines, operations
+from cernvmcontroller.store.tables import HostRow
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
@@ -138,16 +139,8 @@ class Machines:
                     f"The host {host.name} is in maintenance, and the machine is placed there. Try again "
                     "when an administrator has ended it."
                 )
-            settings = self._shop.settings
-            await quota.check(tx.session, settings.quota, row, new=False)
-            memory = max(0, host.memory_mib - settings.reserved_memory_mib)
-            await inventory.promise(
-                tx,
-                row,
-                link.id,
-                vcpus=int(host.cpus * settings.overcommit.vcpus),
-                memory_mib=int(memory * settings.overcommit.memory),
-            )
+            size.apply(row)
+            await self._promise(tx, row, host)
         elif row.status is Status.STARTING:
             running = await verbs.under_way(tx, row, Action.START, Action.REBOOT)
             if running is not None:
@@ -160,6 +153,19 @@ class Machines:
         verbs.start_row(row)
         await changed(tx, row)
         return await verbs.begin(tx, row, Action.START)
+
+    async def _promise(self, tx: Transaction, row: MachineRow, host: HostRow) -> None:
+        """Promise a machine what it has, within its owner's quota and what its host may promise."""
+        settings = self._shop.settings
+        await quota.check(tx.session, settings.quota, row, new=False)
+        memory = max(0, host.memory_mib - settings.reserved_memory_mib)
+        await inventory.promise(
+            tx,
+            row,
+            host.id,
+            vcpus=int(host.cpus * settings.overcommit.vcpus),
+            memory_mib=int(memory * settings.overcommit.memory),
+        )
 
     async def shutdown(self, actor: Actor, machine_id: str) -> Operation:
         """Begin an orderly shutdown."""
@@ -191,6 +197,8 @@ class Machines:
         async with self._store.write(actor, "machine.reboot", f"machine/{machine_id}") as tx:
             row = await machines.get(tx.session, machine_id)
             tx.details["owner"] = row.owner
+            if check(Action.REBOOT, standing(row)) and size.apply(row):
+                await self._promise(tx, row, await inventory.host(tx.session, row.host or ""))
             answer = operations.to_model(await verbs.reboot(tx, row))
         self._interrupt(machine_id)
         return answer
@@ -246,7 +254,10 @@ class Machines:
         Invalid
             It serves no hub server, and a name of one was given.
         Conflict
-            It is being deleted, or the server has another machine or home.
+            It is being deleted or locked, the server has another machine or home, or the host has not so many
+            processors.
+        NoRoom
+            Its host cannot promise that much.
         """
         details = {"owner": request.owner, "server": request.server_name}
         async with self._store.write(actor, "machine.change", f"machine/{machine_id}", details=details) as tx:
@@ -259,6 +270,7 @@ class Machines:
                 wanted = getattr(request, field)
                 if wanted is not None:
                     setattr(row, field, wanted)
+            await self._resize(tx, row, request)
             if (request.owner, request.server_name, request.owner_id) != (None, None, None):
                 await hands.change_machine(tx, row, request)
             machine = before if to_model(row) == before else await changed(tx, row)
@@ -266,6 +278,20 @@ class Machines:
             await self._shop.sidecars.go_on(machine.home)
         self._shop.poke(machine_id)
         return machine
+
+    async def _resize(self, tx: Transaction, row: MachineRow, request: MachineChange) -> None:
+        """Note another size, which the machine has at once while it is off."""
+        flavor = self._shop.inventory.flavor(request.flavor) if request.flavor is not None else None
+        wanted = size.asked(row, request, flavor)
+        if wanted is None:
+            return
+        appliance = await self._shop.repository.appliance(row.appliance)
+        host = await tx.session.get(HostRow, row.host) if row.host is not None else None
+        size.refuse(row, wanted, appliance, host.cpus if host is not None and host.cpus else None)
+        size.want(row, wanted)
+        tx.details["size"] = f"{wanted.vcpus} vCPUs, {wanted.memory_mib} MiB"
+        if host is not None and row.promised and row.pending is None:
+            await self._promise(tx, row, host)
 
     async def put_session(self, actor: Actor, machine_id: str, session: Session) -> Machine:
         """Give the machine's notebook server (again) what it needs."""

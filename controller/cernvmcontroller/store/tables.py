@@ -19,6 +19,7 @@ from cernvmapi.models import (
     Hardware,
     Level,
     MachineLock,
+    MachineSize,
     OperationStatus,
     Origin,
     Phase,
@@ -343,6 +344,8 @@ class MachineRow(Table):
     stored: Mapped[bool] = mapped_column(default=False)
     """Its memory is on the host's disk."""
     lock: Mapped[MachineLock | None] = mapped_column(Record(MachineLock))
+    pending: Mapped[MachineSize | None] = mapped_column(Record(MachineSize))
+    """What it shall have from its next start on."""
     moving_to: Mapped[str | None] = mapped_column(String(64), index=True)
     """The host to which it is being moved, which has promised it its room too."""
     moving_step: Mapped[str | None] = mapped_column(String(16))

@@ -165,6 +165,8 @@ async def change_machine(exchange: Exchange) -> Machine:
     wish = exchange.body
     if not exchange.who.admin and (wish.owner, wish.server_name, wish.owner_id) != (None, None, None):
         raise Forbidden("Only the hub says whose a machine is and which server it serves.")
+    if not exchange.who.admin and (wish.vcpus, wish.memory_mib) != (None, None):
+        raise Forbidden("Only an administrator chooses a size; name one of the flavors.")
     machine = await mine(exchange)
     return shown(exchange, await exchange.engine.machines.change(exchange.actor, machine.id, wish))
 
