@@ -4,6 +4,7 @@ import { commandBar } from "./commands.ts";
 import type { ConsoleKind } from "./consolelink.ts";
 import { fill, h, icon } from "./dom.ts";
 import { Problem } from "./door.ts";
+import { machineSettings } from "./machinesettings.ts";
 import type { Machine, Operation, Page } from "./model.ts";
 import { operationList } from "./operations.ts";
 import { detailOf, stateOf } from "./states.ts";
@@ -17,6 +18,7 @@ export function machinePage(context: Context, id: string, closed: () => void): V
   const state = h("p", { class: "cv-state" });
   const commands = h("div");
   const facts = h("dl", { class: "cv-facts" });
+  const settings = machineSettings(context, id, () => void read());
   const start = h("ol", { class: "cv-timeline" });
   const operations = h("div");
   const consoleText = h("pre", {
@@ -33,7 +35,7 @@ export function machinePage(context: Context, id: string, closed: () => void): V
     "div",
     { class: "cv-sections" },
     section(texts.consoles.all, h("p", { class: "cv-buttons" }, serial, screen)),
-    section(texts.details, facts),
+    section(texts.details, facts, settings.element),
     section(texts.lastStart, start),
     section(texts.lastOperations, operations),
     section(texts.consoleEnd, more, consoleText),
@@ -70,6 +72,7 @@ export function machinePage(context: Context, id: string, closed: () => void): V
       drawn = key;
       fill(commands, commandBar(context, machine, read));
     }
+    settings.draw(machine);
     fill(
       facts,
       ...factsOf(machine).flatMap(([name, value]) => [h("dt", {}, name), h("dd", {}, value || NOTHING)]),
@@ -109,7 +112,7 @@ export function machinePage(context: Context, id: string, closed: () => void): V
   async function readConsole(): Promise<void> {
     try {
       const { text } = await context.door.ask<{ text: string }>("GET", `${path}/console`);
-      consoleText.textContent = plain(text) || texts.emptyConsole;
+      consoleText.textContent = text || texts.emptyConsole;
       consoleText.hidden = false;
       more.textContent = texts.refresh;
       consoleText.scrollTop = consoleText.scrollHeight;
@@ -151,9 +154,13 @@ function factsOf(machine: Machine): [string, string][] {
     memory(machine.memory_mib),
     `disk ${memory(machine.disk_mib)} (${machine.flavor})`,
   ].join(", ");
+  const { pending } = machine;
+  const later = pending
+    ? texts.sizeLater(`${texts.countOfCpus(pending.vcpus)}, ${memory(pending.memory_mib)}`)
+    : "";
   return [
     [names.owner, machine.owner ?? ""],
-    [names.size, size],
+    [names.size, later ? `${size}. ${later}` : size],
     [names.appliance, machine.appliance_title || machine.appliance],
     [names.host, machine.host ?? ""],
     [names.address, machine.address ?? ""],
@@ -170,10 +177,4 @@ function factsOf(machine: Machine): [string, string][] {
     [names.created, when(machine.created)],
     [names.changed, when(machine.changed)],
   ];
-}
-
-/** Console text without its control sequences (ECMA-48): a reader wants the words. */
-export function plain(text: string): string {
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what it removes
-  return text.replace(/\u001b(?:\[[0-?]*[ -/]*[@-~]|[@-Z\\-_])|[\u0000-\u0008\u000b-\u001f\u007f]/g, "");
 }

@@ -51,10 +51,19 @@ export interface Machine {
   lock: { author: string; at: string; reason: string } | null;
   stored: boolean;
   moving_to: string | null;
+  pending: { flavor: string; vcpus: number; memory_mib: number } | null;
   actions: string[];
   revision: number;
   created: string;
   changed: string;
+}
+
+/** A size that is offered. */
+export interface Flavor {
+  id: string;
+  title: string;
+  vcpus: number;
+  memory_mib: number;
 }
 
 export interface Host {

@@ -87,6 +87,19 @@ export const texts = {
     created: "Created",
     changed: "Changed",
   },
+  settings: {
+    title: "Change …",
+    name: "Name",
+    size: "Size",
+    sizeStays: (size: string) => `As it is (${size})`,
+    labels: "Labels, as key=value, key=value",
+    notes: "Notes",
+    protected: "Protect it from deletion",
+    save: "Save",
+    saved: "Saved.",
+    savedForLater: "Saved. The machine has its new size from its next start on.",
+    nothing: "Nothing is different.",
+  },
   commands: "Commands",
   details: "Details",
   lastStart: "Last start",
@@ -148,6 +161,7 @@ export const texts = {
 
   askPoweroff: (name: string) => `Power off ${name} without asking it? What it has not written is lost.`,
   askReset: (name: string) => `Reset ${name} without asking it? What it has not written is lost.`,
+  sizeLater: (size: string) => `From the next start on: ${size}`,
   moving: (host: string) => `On its way to the host ${host}`,
   askMove: (name: string) =>
     `Move ${name} to the host that suits it best? If it runs, it goes on running. Python names a host of your choice.`,

@@ -38,6 +38,7 @@ export function machine(id: string, more: Partial<Machine> = {}): Machine {
     lock: null,
     stored: false,
     moving_to: null,
+    pending: null,
     actions: ["shutdown", "poweroff", "reboot", "delete"],
     revision: 1,
     created: "2026-03-01T12:00:00Z",

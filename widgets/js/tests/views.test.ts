@@ -1,7 +1,6 @@
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { HttpDoor, search } from "../src/door.ts";
 import { MachineList } from "../src/machinelist.ts";
-import { plain } from "../src/machinepage.ts";
 import { Selection } from "../src/selection.ts";
 import { detailOf, STATUSES, stateOf, stateOfStatus } from "../src/states.ts";
 import { machineTable, ROW } from "../src/table.ts";
@@ -157,8 +156,4 @@ test("memory is given in the unit that a person would use", () => {
     "100 GiB",
     "3 TiB",
   ]);
-});
-
-test("a console's control sequences are left out", () => {
-  expect(plain("\u001b[1;31mlogin:\u001b[0m \u0007ok\r\nnext")).toBe("login: ok\nnext");
 });
