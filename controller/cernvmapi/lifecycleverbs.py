@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING
 
 from cernvmapi.lifecycle import BulkRequest, BulkResult, BulkVerb, LockRequest, MoveRequest, StoreRequest
 from cernvmapi.models import Machine, Operation, Page
-from cernvmapi.steps import path, succeeded
+from cernvmapi.snapshots import RevertRequest, Snapshot, SnapshotRequest
+from cernvmapi.steps import pages, path, succeeded
 from cernvmapi.verb import Steps, verb
-from cernvmapi.wire import Call
+from cernvmapi.wire import Call, params
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -65,6 +66,52 @@ class LifecycleVerbs:
         """
         body = StoreRequest(lock=lock, reason=reason)
         operation = yield Call("POST", path("machines", machine_id, "store"), Operation, body=body)
+        return (yield from succeeded(operation, wait, timeout))
+
+    @verb
+    def snapshots(self, machine_id: str) -> Steps[list[Snapshot]]:
+        """Return a machine's snapshots, the oldest first."""
+        return pages(path("machines", machine_id, "snapshots"), Snapshot, {})
+
+    @verb
+    def snapshot(
+        self, machine_id: str, name: str | None = None, *, wait: bool = False, timeout: float | None = None
+    ) -> Steps[Operation]:
+        """Keep what a machine's disk and home hold now, and its memory if it runs.
+
+        `wait` and `timeout` as for `start`.
+
+        Parameters
+        ----------
+        name
+            Letters, digits, dots, dashes; None: the time.
+        """
+        body = SnapshotRequest(name=name)
+        operation = yield Call("POST", path("machines", machine_id, "snapshots"), Operation, body=body)
+        return (yield from succeeded(operation, wait, timeout))
+
+    @verb
+    def revert(
+        self, machine_id: str, snapshot: str, *, wait: bool = False, timeout: float | None = None
+    ) -> Steps[Operation]:
+        """Bring a machine back to a snapshot: what its disk and its home got since is lost.
+
+        `wait` and `timeout` as for `start`.
+        """
+        body = RevertRequest(snapshot=snapshot)
+        operation = yield Call("POST", path("machines", machine_id, "revert"), Operation, body=body)
+        return (yield from succeeded(operation, wait, timeout))
+
+    @verb
+    def forget_snapshot(
+        self, machine_id: str, name: str, *, wait: bool = False, timeout: float | None = None
+    ) -> Steps[Operation]:
+        """Delete one of a machine's snapshots; the machine stays what it is now.
+
+        `wait` and `timeout` as for `start`.
+        """
+        where = path("machines", machine_id, "snapshots")
+        operation = yield Call("DELETE", where, Operation, params(name=name))
         return (yield from succeeded(operation, wait, timeout))
 
     @verb

@@ -29,6 +29,7 @@ from cernvmcontroller.machines.reconciler import Reconciler
 from cernvmcontroller.machines.screens import Screens
 from cernvmcontroller.machines.service import Machines
 from cernvmcontroller.machines.sidecars import Sidecars
+from cernvmcontroller.machines.snapshots import Snapshots
 from cernvmcontroller.machines.strangers import Strangers
 from cernvmcontroller.machines.uploads import Uploads
 from cernvmcontroller.machines.volumes import DELETION, Volumes
@@ -161,6 +162,7 @@ class Engine:
         self.reconciler = Reconciler(Worker(self._shop, Mover()), settings.retry)
         self.machines = Machines(store, self._shop, self.reconciler.interrupt)
         self.lifecycle = Lifecycle(store, self.machines, self.reconciler.interrupt)
+        self.snapshots = Snapshots(store, self._shop, self.reconciler.interrupt)
         self.moves = Moves(store, self._shop, self.reconciler.interrupt)
         self.evacuation = Evacuation(store, self._shop, settings.fence_command)
         self.screens = Screens(store, self._shop)

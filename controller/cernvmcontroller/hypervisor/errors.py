@@ -14,6 +14,7 @@ _NOT_FOUND = frozenset(
         libvirt.VIR_ERR_NO_STORAGE_POOL,
         libvirt.VIR_ERR_NO_STORAGE_VOL,
         libvirt.VIR_ERR_NO_NWFILTER,
+        libvirt.VIR_ERR_NO_DOMAIN_SNAPSHOT,
     }
 )
 

@@ -18,6 +18,7 @@ from cernvmcontroller.hypervisor.fakehost import ANNOUNCED, FakeDomain, FakeHost
 from cernvmcontroller.hypervisor.fakemigration import FakeMigration
 from cernvmcontroller.hypervisor.fakerunning import FakeRunning
 from cernvmcontroller.hypervisor.fakescreens import FakeScreens
+from cernvmcontroller.hypervisor.fakesnapshots import FakeSnapshots
 from cernvmcontroller.hypervisor.fakestream import MemoryStream
 from cernvmcontroller.hypervisor.interface import (
     AGENT_CHANNEL,
@@ -48,7 +49,7 @@ OnChannel = Callable[[str, str, ByteStream], Awaitable[None]]
 _KEPT = 4 * 1024 * 1024
 
 
-class FakeHypervisor(FakeMigration, FakeRunning, FakeScreens):
+class FakeHypervisor(FakeMigration, FakeRunning, FakeScreens, FakeSnapshots):
     """A hypervisor in memory.
 
     Parameters

@@ -16,6 +16,7 @@ from cernvmcontroller.hypervisor.statistics import DomainStatistics
 from cernvmcontroller.hypervisor.survey import Survey
 
 if TYPE_CHECKING:
+    from cernvmcontroller.hypervisor.snapshots import SnapshotState
     from cernvmcontroller.hypervisor.specs import FilterSpec, MachineMetadata, NetworkSpec
 
 _MIB, _GIB = 1024**2, 1024**3
@@ -47,6 +48,10 @@ class FakeDomain:
     """Whether the guest shuts down when asked."""
     stored: bool = False
     """Its memory is on the host's disk, and goes on from there when it is started."""
+    snapshots: dict[str, SnapshotState] = field(default_factory=dict)
+    """By name, the oldest first."""
+    reverted: list[str] = field(default_factory=list)
+    """To which of them it was brought back, in order."""
     run: int = 0
     used: dict[str, Any] = field(default_factory=dict)
     """What it used since its start, by the fields of `DomainStatistics`; a test says so."""

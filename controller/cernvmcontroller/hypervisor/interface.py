@@ -22,6 +22,7 @@ from cernvmapi.errors import HypervisorFailed
 from cernvmcontroller.hypervisor.lifecycle import Lifecycle
 from cernvmcontroller.hypervisor.migration import Migration
 from cernvmcontroller.hypervisor.screens import Screens
+from cernvmcontroller.hypervisor.snapshots import Snapshots
 from cernvmcontroller.hypervisor.survey import Surveyed
 
 if TYPE_CHECKING:
@@ -150,7 +151,7 @@ class ByteStream(Protocol):
         ...
 
 
-class Hypervisor(Lifecycle, Migration, Screens, Surveyed, Protocol):
+class Hypervisor(Lifecycle, Migration, Screens, Snapshots, Surveyed, Protocol):
     """A connection to one hypervisor."""
 
     @property

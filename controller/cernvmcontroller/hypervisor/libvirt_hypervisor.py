@@ -8,6 +8,7 @@ from cernvmcontroller.hypervisor import bulkstats, capabilities, probe, streams,
 from cernvmcontroller.hypervisor.connection import Connection
 from cernvmcontroller.hypervisor.display import Display
 from cernvmcontroller.hypervisor.domains import Domains
+from cernvmcontroller.hypervisor.domainsnapshots import DomainSnapshots
 from cernvmcontroller.hypervisor.interface import (
     AGENT_CHANNEL,
     ByteStream,
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from cernvmcontroller.hypervisor.migration import Passage, Percent
+    from cernvmcontroller.hypervisor.snapshots import SnapshotState
     from cernvmcontroller.hypervisor.specs import FilterSpec, Format, MachineMetadata, NetworkSpec, PoolSpec
     from cernvmcontroller.hypervisor.statistics import DomainStatistics
 
@@ -60,6 +62,7 @@ class LibvirtHypervisor:
         self._connection = Connection(uri, deadline=deadline, connect_deadline=connect_deadline)
         self._domains = Domains(self._connection)
         self._running = RunningDomains(self._connection)
+        self._snapshots = DomainSnapshots(self._connection)
         self._migration = LiveMigration(self._connection)
         self._display = Display(self._connection)
         self._storage = Storage(self._connection)
@@ -186,6 +189,24 @@ class LibvirtHypervisor:
     async def statistics(self) -> list[DomainStatistics]:
         """Return the counters of all domains that run."""
         return await bulkstats.read(self._connection)
+
+    # snapshots
+
+    async def snapshots(self, uuid: str) -> list[SnapshotState]:
+        """Return a domain's snapshots."""
+        return await self._snapshots.all(uuid)
+
+    async def take_snapshot(self, uuid: str, name: str, description: str = "") -> None:
+        """Keep what it is now."""
+        await self._snapshots.take(uuid, name, description)
+
+    async def revert(self, uuid: str, name: str) -> None:
+        """Bring it back to what it was."""
+        await self._snapshots.revert(uuid, name)
+
+    async def delete_snapshot(self, uuid: str, name: str) -> None:
+        """Forget a snapshot."""
+        await self._snapshots.delete(uuid, name)
 
     # from one hypervisor to another
 

@@ -27,6 +27,9 @@ class Action(StrEnum):
     STORE = "store"
     LOCK = "lock"
     UNLOCK = "unlock"
+    SNAPSHOT = "snapshot"
+    REVERT = "revert"
+    FORGET = "forget-snapshot"
     MOVE = "move"
     DELETE = "delete"
 
@@ -43,6 +46,7 @@ class Standing:
     stored: bool = False
 
 
+_SNAPSHOTS = (Action.SNAPSHOT, Action.REVERT, Action.FORGET)
 _WHILE_ON = (
     Action.SHUTDOWN,
     Action.POWEROFF,
@@ -50,15 +54,17 @@ _WHILE_ON = (
     Action.RESET,
     Action.SUSPEND,
     Action.STORE,
+    *_SNAPSHOTS,
     Action.MOVE,
 )
 _WHILE_MOVING = (Action.SHUTDOWN, Action.POWEROFF, Action.DELETE)
 """What breaks the move off first."""
 _WHILE_PAUSED = (Action.SHUTDOWN, Action.POWEROFF, Action.REBOOT, Action.RESUME)
-_OFF = (Action.START, Action.MOVE, Action.LOCK, Action.DELETE)
+_NEW = (Action.START, Action.MOVE, Action.LOCK, Action.DELETE)
+_OFF = (Action.START, *_SNAPSHOTS, Action.MOVE, Action.LOCK, Action.DELETE)
 
 _VALID: dict[Status, tuple[Action, ...]] = {
-    Status.PENDING: _OFF,
+    Status.PENDING: _NEW,
     Status.STARTING: (Action.SHUTDOWN, Action.POWEROFF, Action.DELETE),
     Status.RUNNING: (*_WHILE_ON, Action.LOCK, Action.DELETE),
     Status.STOPPING: (Action.POWEROFF, Action.DELETE),
@@ -89,6 +95,9 @@ _DOING: dict[Action, str] = {
     Action.STORE: "stored",
     Action.LOCK: "locked",
     Action.UNLOCK: "unlocked",
+    Action.SNAPSHOT: "kept in a snapshot",
+    Action.REVERT: "brought back to a snapshot",
+    Action.FORGET: "rid of a snapshot",
     Action.MOVE: "moved",
     Action.DELETE: "deleted",
 }
@@ -101,7 +110,7 @@ def _valid(machine: Standing) -> tuple[Action, ...]:
     if machine.moving_to is not None:
         return tuple(action for action in valid if action in _WHILE_MOVING)
     if machine.stored:
-        valid = tuple(action for action in valid if action is not Action.MOVE)
+        valid = tuple(action for action in valid if action not in (*_SNAPSHOTS, Action.MOVE))
     if machine.status is Status.RUNNING and machine.power is Power.PAUSED:
         return (*_WHILE_PAUSED, Action.LOCK, Action.DELETE)
     return valid
@@ -142,10 +151,9 @@ def check(action: Action, machine: Standing) -> bool:
             f"The machine cannot be {_DOING[action]} while it is moved to the host {machine.moving_to}: wait "
             "until it is there, or cancel that."
         )
-    if machine.stored and action is Action.MOVE:
+    if machine.stored and action in (*_SNAPSHOTS, Action.MOVE):
         raise Conflict(
-            "The machine cannot be moved: its memory is stored on its host. Start it, and move it while it "
-            "runs."
+            f"The machine cannot be {_DOING[action]}: its memory is stored on its host. Start it first."
         )
     if machine.protected and action is Action.DELETE:
         raise Conflict("The machine is protected from deletion; remove the protection first.")

@@ -139,6 +139,7 @@ class Machines:
                     f"The host {host.name} is in maintenance, and the machine is placed there. Try again "
                     "when an administrator has ended it."
                 )
+            verbs.refuse_busy(row)
             size.apply(row)
             await self._promise(tx, row, host)
         elif row.status is Status.STARTING:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from cernvmapi.errors import CernVMError, HypervisorFailed, error_from
+from cernvmapi.errors import CernVMError, HypervisorFailed, NotFound, error_from
 from cernvmapi.models import OperationStatus, Power, Status, Target, VolumeKind
 from cernvmcontroller import naming
 from cernvmcontroller.hypervisor.interface import WrongState
@@ -18,6 +18,7 @@ from cernvmcontroller.store import Actor, machines, volumes
 from cernvmcontroller.store.tables import MachineRow
 
 if TYPE_CHECKING:
+    from cernvmcontroller.hypervisor.interface import Hypervisor
     from cernvmcontroller.inventory import HostLink
     from cernvmcontroller.machines.job import Job
     from cernvmcontroller.machines.workshop import Workshop
@@ -159,6 +160,7 @@ async def remove_from_host(shop: Workshop, row: MachineRow, host: HostLink) -> N
     """Remove a machine's domain, disk and seed; its home stays. Every part may be gone already."""
     hypervisor, pool = host.hypervisor, host.spec.pool.name
     await hypervisor.destroy(row.uuid)
+    await _forget_snapshots(row, hypervisor)
     await hypervisor.undefine(row.uuid)
     names = (naming.disk_volume(row.id), naming.seed_volume(row.id))
     for name in names:
@@ -170,6 +172,19 @@ async def remove_from_host(shop: Workshop, row: MachineRow, host: HostLink) -> N
             volume = await volumes.by_name(tx.session, pool, name)
             if volume is not None:
                 await volumes.remove(tx, volume)
+
+
+async def _forget_snapshots(row: MachineRow, hypervisor: Hypervisor) -> None:
+    """Free the room that a machine's snapshots take in its home, which stays."""
+    if row.home is None:
+        return
+    with contextlib.suppress(NotFound):
+        for each in await hypervisor.snapshots(row.uuid):
+            try:
+                await hypervisor.delete_snapshot(row.uuid, each.name)
+            except HypervisorFailed as error:
+                # Room is lost then, and nothing else: a machine must not stay for that.
+                _log.warning("a snapshot stays in a home", machine=row.id, reason=error.detail)
 
 
 async def delete(shop: Workshop, row: MachineRow) -> None:

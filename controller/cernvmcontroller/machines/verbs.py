@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from cernvmapi.errors import Conflict
 from cernvmapi.models import OperationStatus, Phase, PhaseMark, Status, Target
 from cernvmcontroller import naming
 from cernvmcontroller.machines import momentary
@@ -26,6 +27,9 @@ _MESSAGES: dict[Action, str] = {
     Action.SUSPEND: "The machine is suspended",
     Action.RESUME: "The machine is resumed",
     Action.STORE: "The machine's memory is written to its host's disk",
+    Action.SNAPSHOT: "What the machine is now is kept",
+    Action.REVERT: "The machine is brought back to what it was",
+    Action.FORGET: "A snapshot of the machine is deleted",
     Action.MOVE: "The machine is moved to another host",
     Action.DELETE: "The machine is deleted",
 }
@@ -114,12 +118,30 @@ async def reboot(tx: Transaction, row: MachineRow) -> OperationRow:
     return await begin(tx, row, Action.REBOOT)
 
 
-async def at_once(tx: Transaction, row: MachineRow, action: Action) -> OperationRow:
-    """Suspend, resume or reset a running machine."""
+async def at_once(tx: Transaction, row: MachineRow, action: Action, name: str = "") -> OperationRow:
+    """Do to a machine what changes neither what it should be nor how far it is.
+
+    Parameters
+    ----------
+    name
+        Of the snapshot that it is about.
+
+    Raises
+    ------
+    Conflict
+        Something else is being done.
+    """
     check(action, standing(row))
-    row.step = momentary.step(action)
+    refuse_busy(row)
+    row.step = momentary.step(action, name)
     await changed(tx, row)
     return await begin(tx, row, action)
+
+
+def refuse_busy(row: MachineRow) -> None:
+    """Raise `Conflict` where something is being done with a machine that has to be done first."""
+    if momentary.asked(row) is not None:
+        raise Conflict("Something else is done with the machine just now; try again in a moment.")
 
 
 async def store(tx: Transaction, row: MachineRow, lock: MachineLock | None) -> OperationRow:

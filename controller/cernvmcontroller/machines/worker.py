@@ -105,14 +105,14 @@ class Worker:
                 await Stop(self.shop, row, job).run()
             case Status.DELETING:
                 await delete(self.shop, row)
-            case Status.RUNNING:
-                action = momentary.asked(row)
-                if action is not None:
-                    await momentary.do(self.shop, row, action)
-                else:
+            case Status.RUNNING | Status.PENDING | Status.STOPPED | Status.FAILED:
+                asked = momentary.asked(row)
+                if asked is not None:
+                    await momentary.do(self.shop, row, *asked)
+                elif row.status is Status.RUNNING:
                     await watch.look(self.shop, row)
-            case Status.PENDING | Status.STOPPED | Status.FAILED:
-                await watch.settle(self.shop, row)
+                else:
+                    await watch.settle(self.shop, row)
 
     async def _unreachable(self, row: MachineRow, error: HostUnreachable) -> bool:
         """Wait for the host; give a start up whose host answers to everything but this."""

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from cernvmapi.errors import CernVMError, Conflict, HostUnreachable, HypervisorFailed
+from cernvmapi.errors import CernVMError, Conflict, HostUnreachable, HypervisorFailed, NotFound
 from cernvmapi.models import OperationStatus, Power, Status, VolumeKind
 from cernvmcontroller import naming
 from cernvmcontroller.hypervisor.migration import Passage
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy.ext.asyncio import AsyncSession
 
-    from cernvmcontroller.hypervisor.interface import DomainState
+    from cernvmcontroller.hypervisor.interface import DomainState, Hypervisor
     from cernvmcontroller.inventory import HostLink
     from cernvmcontroller.machines.job import Job
     from cernvmcontroller.machines.workshop import Workshop
@@ -96,6 +96,7 @@ class Move:
     async def _live(self, carrier: Carrier) -> None:
         """Move a running machine."""
         here, there = carrier.here.hypervisor, carrier.there.hypervisor
+        await self._refuse_snapshots(here)
         known = await there.domain(self.row.uuid)
         if known is not None and known.power is not Power.OFF:
             raise Conflict(f"The machine's domain runs on the host {self.to} already; ask an administrator.")
@@ -125,6 +126,7 @@ class Move:
 
     async def _at_rest(self, carrier: Carrier) -> None:
         """Copy what a machine that is off has; where both hosts have its pool there is nothing to do."""
+        await self._refuse_snapshots(carrier.here.hypervisor)
         if not carrier.needed:
             return
         names = [volume.name for volume in await self._own(carrier.here)]
@@ -143,6 +145,16 @@ class Move:
                     await carrier.base(each)
             await carrier.there.hypervisor.delete_volume(carrier.there.spec.pool.name, name)
             await self.job.until(carrier.copy(name, progress=progress))
+
+    async def _refuse_snapshots(self, here: Hypervisor) -> None:
+        """Refuse to lose a machine's snapshots: libvirt keeps them on its host, and moves no such domain."""
+        try:
+            kept = await here.snapshots(self.row.uuid)
+        except NotFound:
+            return  # it never ran
+        if kept:
+            names = ", ".join(each.name for each in kept)
+            raise Conflict(f"The machine's snapshots ({names}) stay with its host: delete them first.")
 
     async def _own(self, here: HostLink) -> list[VolumeRow]:
         """Return the volumes of the machine that lie in its host's own pool."""

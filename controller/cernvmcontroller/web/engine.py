@@ -52,6 +52,7 @@ if TYPE_CHECKING:
         VolumeChange,
         VolumeKind,
     )
+    from cernvmapi.snapshots import Snapshot, SnapshotRequest
     from cernvmapi.usage import Grouping, Usage, UsageStatistics
     from cernvmcontroller.consoles.viewing import Viewing
     from cernvmcontroller.metering.history import Range
@@ -140,6 +141,22 @@ class Lifecycle(Protocol):
 
     async def many(self, actor: Actor, request: BulkRequest, owner: str | None) -> list[BulkResult]:
         """Do the same with many machines, or only say what would become of it."""
+
+
+class Snapshots(Protocol):
+    """What machines were."""
+
+    async def all(self, machine_id: str) -> list[Snapshot]:
+        """Return a machine's snapshots, the oldest first; asks its host."""
+
+    async def take(self, actor: Actor, machine_id: str, request: SnapshotRequest) -> Operation:
+        """Begin to keep what a machine is now."""
+
+    async def revert(self, actor: Actor, machine_id: str, name: str) -> Operation:
+        """Begin to bring a machine back; `Conflict` where it ran then and is off now, or the reverse."""
+
+    async def forget(self, actor: Actor, machine_id: str, name: str) -> Operation:
+        """Begin to delete a snapshot."""
 
 
 class Moves(Protocol):
@@ -397,6 +414,10 @@ class Engine(Protocol):
     @property
     def machines(self) -> Machines:
         """The machines."""
+
+    @property
+    def snapshots(self) -> Snapshots:
+        """What machines were."""
 
     @property
     def moves(self) -> Moves:

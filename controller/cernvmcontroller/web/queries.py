@@ -9,6 +9,7 @@ from msgspec import Meta, Struct
 
 # ruff: noqa: TC001 - msgspec reads the annotations at run time
 from cernvmapi.models import OperationStatus, Status, VolumeKind
+from cernvmapi.snapshots import SnapshotName
 from cernvmapi.usage import Grouping
 
 Text = Annotated[str, Meta(max_length=255)]
@@ -81,6 +82,13 @@ class ClustersQuery(NoQuery, frozen=True, kw_only=True):
     """That this host is in, by id."""
     machine: Text | None = None
     """That this machine is in, by id."""
+
+
+class SnapshotQuery(NoQuery, frozen=True, kw_only=True):
+    """Which snapshot."""
+
+    name: SnapshotName
+    """Its name."""
 
 
 class ProposalsQuery(NoQuery, frozen=True, kw_only=True):

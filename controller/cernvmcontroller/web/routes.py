@@ -40,6 +40,7 @@ from cernvmapi.models import (
     Volume,
     VolumeChange,
 )
+from cernvmapi.snapshots import RevertRequest, Snapshot, SnapshotRequest
 from cernvmapi.usage import Usage, UsageStatistics
 from cernvmcontroller.web import metrics, queries
 from cernvmcontroller.web.endpoints import (
@@ -119,6 +120,24 @@ ROUTES: tuple[Route, ...] = (
         "POST /machines/{id}/store", _W, lifecycle.store_machine, Operation, "machines",
         "Write a machine's memory to its host's disk and lock it; its next start goes on there",
         body=StoreRequest, statuses=(202,),
+    ),
+    _route(
+        "GET /machines/{id}/snapshots", _R, lifecycle.list_snapshots, Page[Snapshot], "machines",
+        "List a machine's snapshots, the oldest first", asks_host=True,
+    ),
+    _route(
+        "POST /machines/{id}/snapshots", _W, lifecycle.take_snapshot, Operation, "machines",
+        "Keep what a machine's disk and home hold now, and its memory if it runs", body=SnapshotRequest,
+        statuses=(202,),
+    ),
+    _route(
+        "DELETE /machines/{id}/snapshots", _W, lifecycle.delete_snapshot, Operation, "machines",
+        "Delete one of a machine's snapshots", query=queries.SnapshotQuery, statuses=(202,),
+    ),
+    _route(
+        "POST /machines/{id}/revert", _W, lifecycle.revert_machine, Operation, "machines",
+        "Bring a machine back to a snapshot; what its disk and home got since is lost", body=RevertRequest,
+        body_required=True, statuses=(202,),
     ),
     _route(
         "POST /machines/{id}/move", _A, lifecycle.move_machine, Operation, "machines",

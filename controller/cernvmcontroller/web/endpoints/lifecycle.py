@@ -10,6 +10,7 @@ from cernvmcontroller.web.endpoints.machines import accepted, mine, shown
 if TYPE_CHECKING:
     from cernvmapi.lifecycle import BulkResult
     from cernvmapi.models import Machine
+    from cernvmapi.snapshots import Snapshot
     from cernvmcontroller.web.route import Exchange, Reply
 
 
@@ -35,6 +36,32 @@ async def store_machine(exchange: Exchange) -> Reply:
     """Begin to write the memory to the host's disk."""
     machine = await mine(exchange)
     return accepted(await exchange.engine.lifecycle.store(exchange.actor, machine.id, exchange.body))
+
+
+async def list_snapshots(exchange: Exchange) -> Page[Snapshot]:
+    """Answer with what a machine was."""
+    machine = await mine(exchange)
+    return await exchange.only_page(exchange.engine.snapshots.all(machine.id))
+
+
+async def take_snapshot(exchange: Exchange) -> Reply:
+    """Begin to keep what a machine is."""
+    machine = await mine(exchange)
+    return accepted(await exchange.engine.snapshots.take(exchange.actor, machine.id, exchange.body))
+
+
+async def revert_machine(exchange: Exchange) -> Reply:
+    """Begin to bring a machine back."""
+    machine = await mine(exchange)
+    name = exchange.body.snapshot
+    return accepted(await exchange.engine.snapshots.revert(exchange.actor, machine.id, name))
+
+
+async def delete_snapshot(exchange: Exchange) -> Reply:
+    """Begin to forget a snapshot."""
+    machine = await mine(exchange)
+    name = exchange.query.name
+    return accepted(await exchange.engine.snapshots.forget(exchange.actor, machine.id, name))
 
 
 async def move_machine(exchange: Exchange) -> Reply:
