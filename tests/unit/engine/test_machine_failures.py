@@ -42,7 +42,15 @@ async def test_each_step_that_fails_fails_the_start_and_leaves_nothing(lab, verb
     assert operation.error.detail == "libvirt says no"
     assert machine.status == Status.FAILED
     assert machine.error.code == "hypervisor-failed"
-    assert machine.actions == ["start", "lock", "delete"]
+    assert machine.actions == [
+        "start",
+        "snapshot",
+        "revert",
+        "forget-snapshot",
+        "move",
+        "lock",
+        "delete",
+    ]
     assert not lab.host.domains
     assert prefixes(lab) <= {"base", "home"}
     assert (await lab.engine.inventory.hosts())[0].memory_promised_mib == 0

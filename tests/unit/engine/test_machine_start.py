@@ -20,7 +20,7 @@ async def test_a_machine_starts_and_is_ready(lab):
     assert machine.status == Status.PENDING
     assert machine.host == "host1"
     assert machine.address == "10.80.0.16"
-    assert machine.actions == ["start", "lock", "delete"]
+    assert machine.actions == ["start", "move", "lock", "delete"]
 
     operation = await lab.engine.machines.start(ALICE, machine.id, SESSION)
     done = await lab.engine.operations.wait(operation.id, 10)

@@ -146,7 +146,9 @@ def test_the_client_has_a_verb_for_every_route_and_no_other():
                          "change": ["ID"], "refresh": ["ID"], "machine": ["ID"], "host": ["ID"],
                          "appliance": ["ID"], "cluster": ["ID"], "machines": [["m-1"]],
                          "open_console": ["ID"], "screenshot": ["ID"], "press": ["ID"], "look": ["ID"],
-                         "detach": ["ID"], "put_members": ["ID"], "test": ["qemu:///system"],
+                         "detach": ["ID"], "move": ["ID"], "drain": ["ID"], "evacuate": ["ID"],
+                         "snapshots": ["ID"], "snapshot": ["ID"], "revert": ["ID", "before"],
+                         "forget_snapshot": ["ID", "before"], "put_members": ["ID"], "test": ["qemu:///system"],
                          "attach": ["far", "qemu:///system"]}.get(attribute, [])  # fmt: skip
             if (name, attribute) == ("FeedVerbs", "create"):
                 arguments = ["https://feeds.example/one.rss"]

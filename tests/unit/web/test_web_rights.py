@@ -40,8 +40,11 @@ BODIES = {
     "create_cluster": {"id": "physics"},
     "act_on_machines": {"action": "reboot", "ids": ["m-alice"]},
     "create_feed": {"url": "https://feeds.example/two.rss"},
+    "revert_machine": {"snapshot": "before"},
 }
 """What is sent where an empty object is not enough."""
+
+QUERIES = {"delete_snapshot": "?name=before"}
 
 
 def expected(route, somebody):
@@ -64,7 +67,7 @@ def expected(route, somebody):
 @pytest.mark.parametrize("route", ROUTES, ids=lambda route: route.name)
 async def test_each_route_lets_in_who_may_and_nobody_else(served, route, somebody):
     kind = route.path.split("/")[1]
-    path = route.path.replace("{id}", {**THINGS, **SITE}.get(kind, ""))
+    path = route.path.replace("{id}", {**THINGS, **SITE}.get(kind, "")) + QUERIES.get(route.name, "")
     wanted = expected(route, somebody)
     body = {"json": BODIES.get(route.name, {})} if route.method in {"POST", "PUT", "PATCH"} else {}
     async with (
@@ -317,6 +320,7 @@ async def test_no_refused_request_changes_anything(served, somebody):
                 continue
             kind = route.path.split("/")[1]
             path = route.path.replace("{id}", {**THINGS, **SITE}.get(kind, "m-alice"))
+                path += QUERIES.get(route.name, "")
             answer = await http.request(route.method, path, json={})
             assert answer.status_code in {401, 403, 404}, route.name
             refused += 1

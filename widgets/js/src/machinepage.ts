@@ -7,6 +7,7 @@ import { Problem } from "./door.ts";
 import { machineSettings } from "./machinesettings.ts";
 import type { Machine, Operation, Page } from "./model.ts";
 import { operationList } from "./operations.ts";
+import { machineSnapshots } from "./snapshots.ts";
 import { detailOf, stateOf } from "./states.ts";
 import { texts } from "./texts.ts";
 import { memory, NOTHING, when } from "./units.ts";
@@ -18,6 +19,7 @@ export function machinePage(context: Context, id: string, closed: () => void): V
   const state = h("p", { class: "cv-state" });
   const commands = h("div");
   const facts = h("dl", { class: "cv-facts" });
+  const snapshots = machineSnapshots(context, id, () => void read());
   const settings = machineSettings(context, id, () => void read());
   const start = h("ol", { class: "cv-timeline" });
   const operations = h("div");
@@ -35,7 +37,7 @@ export function machinePage(context: Context, id: string, closed: () => void): V
     "div",
     { class: "cv-sections" },
     section(texts.consoles.all, h("p", { class: "cv-buttons" }, serial, screen)),
-    section(texts.details, facts, settings.element),
+    section(texts.details, facts, settings.element, snapshots.element),
     section(texts.lastStart, start),
     section(texts.lastOperations, operations),
     section(texts.consoleEnd, more, consoleText),
@@ -73,6 +75,7 @@ export function machinePage(context: Context, id: string, closed: () => void): V
       fill(commands, commandBar(context, machine, read));
     }
     settings.draw(machine);
+    snapshots.draw(machine);
     fill(
       facts,
       ...factsOf(machine).flatMap(([name, value]) => [h("dt", {}, name), h("dd", {}, value || NOTHING)]),
@@ -127,7 +130,10 @@ export function machinePage(context: Context, id: string, closed: () => void): V
       if (event.subject === `machine/${id}`) {
         if (event.type === "machine.changed") draw(event.data as unknown as Machine);
         again.call();
-      } else if (event.type === "operation.changed" && event.data.subject === `machine/${id}`) again.call();
+      } else if (event.type === "operation.changed" && event.data.subject === `machine/${id}`) {
+        snapshots.refresh();
+        again.call();
+      }
     },
     reset: again.call,
     connection: () => undefined,

@@ -58,6 +58,14 @@ export interface Machine {
   changed: string;
 }
 
+/** What a machine was at some time. */
+export interface Snapshot {
+  name: string;
+  created: string;
+  memory: boolean;
+  current: boolean;
+}
+
 /** A size that is offered. */
 export interface Flavor {
   id: string;

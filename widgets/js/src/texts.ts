@@ -87,6 +87,19 @@ export const texts = {
     created: "Created",
     changed: "Changed",
   },
+  snapshots: {
+    title: "Snapshots …",
+    name: "Name of a new snapshot (or the time)",
+    take: "Take a snapshot",
+    none: "No snapshots.",
+    withMemory: "with its memory",
+    current: "what it is now was made from it",
+    revert: (name: string) => `Bring back to ${name}`,
+    remove: (name: string) => `Delete ${name}`,
+    askRevert: (machine: string, name: string) =>
+      `Bring ${machine} back to ${name}? Whatever its disk and its home got since is lost.`,
+    askRemove: (name: string) => `Delete the snapshot ${name}? The machine stays what it is now.`,
+  },
   settings: {
     title: "Change …",
     name: "Name",
