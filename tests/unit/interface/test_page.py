@@ -77,6 +77,35 @@ async def test_the_rooms_are_readable_for_everybody(
         assert await flaws(page, axe) == []
 
 
+async def test_a_machine_is_renamed_and_its_snapshots_are_listed(
+    site: Site, browser: Browser, axe: str
+) -> None:
+    machines = site.engine.machines.rows
+    able = [*machines["m-00001"].actions, "snapshot", "revert", "forget-snapshot"]
+    machines["m-00001"] = type(machines["m-00001"])(
+        **{name: getattr(machines["m-00001"], name) for name in machines["m-00001"].__struct_fields__}
+        | {"actions": able}
+    )
+    for scheme in ("light", "dark"):
+        async with visit(site, browser, "carol", scheme) as page:
+            await page.goto(f"{page.url.split('#')[0]}#infrastructure/m-00001")
+            await page.reload()
+            await page.get_by_text("Change …").click()
+            await expect(page.get_by_label("Size").get_by_role("option", name="Small (1 CPU")).to_have_count(
+                1
+            )
+            await page.get_by_label("Name", exact=True).fill(f"spectrum-{scheme}")
+            await page.get_by_role("button", name="Save").click()
+            await expect(page.get_by_role("heading", name=f"spectrum-{scheme}")).to_be_visible()
+            await page.get_by_text("Snapshots …").click()
+            await expect(page.get_by_text("before", exact=True)).to_be_visible()
+            await page.get_by_text("Snapshots …").scroll_into_view_if_needed()
+            await picture(page, f"settings-{scheme}")
+            assert await flaws(page, axe) == []
+            await page.get_by_role("button", name="Bring back to before").first.click()
+            await expect(page.get_by_role("dialog")).to_contain_text("Whatever its disk and its home got")
+
+
 async def test_what_needs_attention_leads_to_the_machine(site: Site, browser: Browser) -> None:
     async with visit(site, browser, "carol") as page:
         await expect(page.get_by_text("node3 does not answer")).to_be_visible()

@@ -33,7 +33,7 @@ export function machineSettings(context: Context, id: string, done: () => void):
     field(words.size, size),
     field(words.labels, labels),
     field(words.notes, notes),
-    h("label", { class: "cv-check" }, kept, ` ${words.protected}`),
+    h("label", { class: "cv-tick" }, kept, ` ${words.protected}`),
     h("p", { class: "cv-buttons" }, save, python),
   );
   const element = h("details", { class: "cv-settings" }, h("summary", {}, words.title), form);
