@@ -6,10 +6,11 @@ import re
 from typing import TYPE_CHECKING
 
 import pytest
+from msgspec.structs import replace
 from playwright.async_api import expect
 from tests.unit.interface.conftest import ARTIFACTS, MANY, change, visit
 
-from cernvmapi.models import Status
+from cernvmapi.models import Enclosure, Status
 
 if TYPE_CHECKING:
     from playwright.async_api import Browser, Page
@@ -104,6 +105,34 @@ async def test_a_machine_is_renamed_and_its_snapshots_are_listed(
             assert await flaws(page, axe) == []
             await page.get_by_role("button", name="Bring back to before").first.click()
             await expect(page.get_by_role("dialog")).to_contain_text("Whatever its disk and its home got")
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+async def test_an_appliance_is_brought_here_and_a_feed_is_added(
+    site: Site, browser: Browser, axe: str, scheme: str
+) -> None:
+    rows = site.engine.catalogue.rows
+    file = Enclosure(url="https://feeds.example/0.qcow2", length=300 << 20)
+    rows[0] = replace(rows[0], enclosures=[file], version="4.7", size=300 << 20, category="analysis")
+    rows[1] = replace(rows[1], downloaded="entry-1", verified=True)
+    async with visit(site, browser, "carol", scheme) as page:
+        await page.get_by_role("tab", name="Repository").click()
+        await expect(page.get_by_text("5 entries", exact=True)).to_be_visible()
+        await picture(page, f"repository-{scheme}")
+        assert await flaws(page, axe) == []
+        await page.get_by_role("button", name="Plus Entry 0", exact=True).click()
+        await page.get_by_role("button", name="Bring it here unverified").click()
+        await expect(page.get_by_text("Entry 0 is downloaded")).to_be_visible()
+        begun = [each for each in site.engine.operations.rows.values() if each.action == "appliance.download"]
+        assert begun
+        await page.get_by_label(re.compile("Address of a feed")).fill(f"https://feeds.example/{scheme}.rss")
+        await page.get_by_role("button", name="Add the feed").click()
+        await expect(page.get_by_text(f"https://feeds.example/{scheme}.rss")).to_be_visible()
+        await page.get_by_role("searchbox").fill("Entry 3")
+        await expect(page.get_by_text("1 entry", exact=True)).to_be_visible()
+    async with visit(site, browser, "alice", scheme) as page:
+        await page.get_by_role("tab", name="Repository").click()
+        await expect(page.get_by_text("Only administrators see this.").first).to_be_visible()
 
 
 async def test_what_needs_attention_leads_to_the_machine(site: Site, browser: Browser) -> None:

@@ -7,6 +7,7 @@ import { type Connection, EventStream } from "./events.ts";
 import { Toasts } from "./feedback.ts";
 import { infrastructure } from "./infrastructure.ts";
 import { overview } from "./overview.ts";
+import { repository } from "./repository.ts";
 import { Selection } from "./selection.ts";
 import { texts } from "./texts.ts";
 import { clock } from "./units.ts";
@@ -22,6 +23,7 @@ interface Room {
 export const ROOMS: readonly Room[] = [
   { id: "dashboard", title: texts.dashboard, open: overview },
   { id: "infrastructure", title: texts.infrastructure, open: infrastructure },
+  { id: "repository", title: texts.repository.title, open: repository },
 ];
 
 /** Where a person is: told when it changes, and settable. */

@@ -58,6 +58,52 @@ export interface Machine {
   changed: string;
 }
 
+/** A disk image that machines are made of. */
+export interface Appliance {
+  id: string;
+  title: string;
+  version: string;
+  description: string;
+  arch: string;
+  size: number;
+  notebook: boolean;
+  default: boolean;
+  hidden: boolean;
+  updated: string;
+}
+
+export interface Feed {
+  id: string;
+  title: string;
+  url: string;
+  configured: boolean;
+  enabled: boolean;
+  entries: number;
+  checked: string | null;
+  failing_since: string | null;
+  error: string;
+}
+
+/** What a feed offers, compared with what is here. */
+export interface CatalogueEntry {
+  id: string;
+  title: string;
+  description: string;
+  category: string;
+  version: string;
+  arch: string;
+  size: number | null;
+  licence: string;
+  updated: string | null;
+  updated_text: string;
+  feed_title: string;
+  enclosures: { url: string; checksums: Record<string, string> }[];
+  downloaded: string | null;
+  newer: boolean;
+  expired: boolean;
+  verified: boolean;
+}
+
 /** What a machine was at some time. */
 export interface Snapshot {
   name: string;
