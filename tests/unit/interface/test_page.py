@@ -135,6 +135,39 @@ async def test_an_appliance_is_brought_here_and_a_feed_is_added(
         await expect(page.get_by_text("Only administrators see this.").first).to_be_visible()
 
 
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+async def test_a_host_is_rested_and_another_one_attached(
+    site: Site, browser: Browser, axe: str, scheme: str
+) -> None:
+    async with visit(site, browser, "carol", scheme) as page:
+        await infrastructure(page)
+        await page.get_by_role("treeitem", name=re.compile("node1")).click()
+        panel = page.get_by_label("Host", exact=True)
+        await expect(panel).to_contain_text("41 vCPUs promised on 64 processors")
+        await picture(page, f"host-{scheme}")
+        assert await flaws(page, axe) == []
+        await page.get_by_role("treeitem", name=re.compile("node3")).click()
+        await expect(panel).to_contain_text("It has not answered since 09:12.")
+        await panel.get_by_role("button", name="Evacuate", exact=True).click()
+        await expect(page.get_by_role("dialog")).to_contain_text("two machines on one disk destroy it")
+        await expect(page.get_by_role("dialog").get_by_role("button", name="Evacuate")).to_be_disabled()
+        await page.get_by_role("button", name="Cancel", exact=True).click()
+        await page.get_by_role("button", name="Attach a host …").click()
+        await page.get_by_label("Connection URI of libvirt").fill("qemu+tls://node9/system")
+        await page.get_by_role("button", name="Try it").click()
+        await expect(page.get_by_text("Nothing answers at qemu+tls://node9/system.")).to_be_visible()
+        await picture(page, f"attach-{scheme}")
+        assert await flaws(page, axe) == []
+        await page.get_by_label("Name, for good").fill("node9")
+        await page.get_by_role("button", name="Attach", exact=True).click()
+        await expect(page.get_by_role("dialog")).to_have_count(0)
+        assert site.engine.hosts.attached[-1].uris == ["qemu+tls://node9/system"]
+    async with visit(site, browser, "alice", scheme) as page:
+        await page.get_by_role("tab", name="Virtual Infrastructure").click()
+        await expect(page.get_by_text("My machines")).to_be_visible()
+        await expect(page.get_by_role("button", name="Attach a host …")).to_have_count(0)
+
+
 async def test_what_needs_attention_leads_to_the_machine(site: Site, browser: Browser) -> None:
     async with visit(site, browser, "carol") as page:
         await expect(page.get_by_text("node3 does not answer")).to_be_visible()

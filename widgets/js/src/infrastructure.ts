@@ -1,8 +1,10 @@
 // The room of hosts and machines: the tree at the left, the table, and one machine beside it.
 
+import { addHost } from "./addhost.ts";
 import { bulkBar } from "./commands.ts";
 import { fill, h } from "./dom.ts";
 import { Problem } from "./door.ts";
+import { hostPanel } from "./hostpanel.ts";
 import { MachineList } from "./machinelist.ts";
 import { machinePage } from "./machinepage.ts";
 import type { Host, Page } from "./model.ts";
@@ -22,10 +24,21 @@ export function infrastructure(context: Context, first: string | null): View {
   const aside = h("div", { class: "cv-beside", hidden: true });
   let beside: View | null = null;
   let opened: string | null = null;
+  let hostsHere: readonly Host[] = [];
+  let chosen: string | null = null;
 
+  const panel = hostPanel(context, () => void readHosts());
+  const add = h(
+    "button",
+    { type: "button", hidden: true, onclick: () => addHost(context, () => void readHosts()) },
+    texts.addHost.open,
+  );
   const places = tree(texts.infrastructure, ALL, (id) => {
     const host = id.startsWith("host/") ? id.slice("host/".length) : null;
-    if (id !== HOSTS) void list.ask({ host });
+    if (id === HOSTS) return;
+    chosen = host;
+    panel.show(hostsHere.find((each) => each.id === host) ?? null);
+    void list.ask({ host });
   });
   const table = machineTable(
     list,
@@ -63,10 +76,11 @@ export function infrastructure(context: Context, first: string | null): View {
   const element = h(
     "div",
     { class: "cv-infrastructure" },
-    h("nav", { class: "cv-places", "aria-label": texts.infrastructure }, places.element),
+    h("nav", { class: "cv-places", "aria-label": texts.infrastructure }, places.element, add),
     h(
       "div",
       { class: "cv-list" },
+      panel.element,
       h("div", { class: "cv-bar" }, field, states, refresh),
       bulk.element,
       table.element,
@@ -103,7 +117,10 @@ export function infrastructure(context: Context, first: string | null): View {
   async function readHosts(): Promise<void> {
     try {
       const page = await context.door.ask<Page<Host>>("GET", "hosts", {});
+      hostsHere = page.items;
+      add.hidden = false;
       places.show(branches(page.items));
+      panel.show(hostsHere.find((each) => each.id === chosen) ?? null);
     } catch (error) {
       places.show([{ id: ALL, label: texts.myMachines }]);
       if (!(error instanceof Problem && error.status === 403)) context.toasts.fail((error as Error).message);
@@ -150,7 +167,7 @@ function branches(hosts: readonly Host[]): Branch[] {
   const children = hosts.map((host) => {
     const { icon, tone, text } = stateOfHost(host);
     return {
-      id: `host/${host.name}`,
+      id: `host/${host.id}`,
       label: host.name,
       detail: String(host.machines),
       mark: { icon, tone, text },

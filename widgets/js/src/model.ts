@@ -136,6 +136,19 @@ export interface Host {
   memory_promised_mib: number;
   machines: number;
   acceleration: string | null;
+  source: string;
+}
+
+/** What answers at a connection URI. */
+export interface HostReport {
+  reachable: boolean;
+  reason: string;
+  level: string | null;
+  hostname: string;
+  cpus: number;
+  memory_mib: number;
+  domains: number;
+  running: number;
 }
 
 export interface Pool {

@@ -87,6 +87,39 @@ export const texts = {
     created: "Created",
     changed: "Changed",
   },
+  host: {
+    title: "Host",
+    machines: (n: number) => count(n, "machine", "machines"),
+    promised: (vcpus: number, cpus: number, used: string, all: string) =>
+      `${vcpus} vCPUs promised on ${count(cpus, "processor", "processors")}, ${used} of ${all}`,
+    notProbed: "acceleration not known yet",
+    level: (level: string) => `used for ${level}`,
+    rest: "Into maintenance",
+    serve: "End maintenance",
+    drain: "Drain",
+    askDrain: (name: string) =>
+      `Move all machines away from ${name}, and take it into maintenance? They go on running.`,
+    evacuate: "Evacuate",
+    askEvacuate: (name: string) =>
+      `Only if ${name} is off and stays off: two machines on one disk destroy it. Its machines start on other hosts, where their disks are reached.`,
+    detach: "Detach",
+    askDetach: (name: string) => `Let ${name} go? What is on it stays there.`,
+  },
+  addHost: {
+    open: "Attach a host …",
+    title: "Attach a host",
+    uri: "Connection URI of libvirt",
+    credentials: "Credentials: name of a folder on the controller (certificates or keys)",
+    name: "Name, for good",
+    reached: "The hub reaches its machines over their network",
+    test: "Try it",
+    trying: "It is tried …",
+    attach: "Attach",
+    answers: (name: string, cpus: number, memory: string) =>
+      `${name} answers: ${count(cpus, "processor", "processors")}, ${memory}.`,
+    domains: (all: number, running: number) => `${count(all, "domain", "domains")}, ${running} of them on.`,
+    upTo: (level: string) => `It may be used for ${level}.`,
+  },
   forAdministrators: "Only administrators see this.",
   repository: {
     title: "Repository",
