@@ -168,6 +168,32 @@ async def test_a_host_is_rested_and_another_one_attached(
         await expect(page.get_by_role("button", name="Attach a host …")).to_have_count(0)
 
 
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+async def test_a_machine_is_made_and_the_record_says_who_did_it(
+    site: Site, browser: Browser, axe: str, scheme: str
+) -> None:
+    async with visit(site, browser, "carol", scheme) as page:
+        await infrastructure(page)
+        await page.get_by_role("treeitem", name=re.compile("node1")).click()
+        await page.get_by_role("button", name="New machine …").click()
+        dialog = page.get_by_role("dialog")
+        await expect(dialog.get_by_label("Host")).to_have_value("node1")
+        await expect(dialog.get_by_label("Appliance").get_by_role("option")).to_have_count(2)
+        await picture(page, f"new-machine-{scheme}")
+        assert await flaws(page, axe) == []
+        await dialog.get_by_label("Name (or its id)").fill(f"made-{scheme}")
+        await dialog.get_by_role("button", name="Make it").click()
+        await expect(page.get_by_role("heading", name=f"made-{scheme}")).to_be_visible()
+        await page.get_by_role("tab", name="Admin").click()
+        await expect(page.get_by_text("machine.create").first).to_be_visible()
+        await expect(page.get_by_text("host local").first).to_be_visible()
+        await picture(page, f"admin-{scheme}")
+        assert await flaws(page, axe) == []
+        await page.get_by_role("searchbox").fill("nobody")
+        await page.keyboard.press("Enter")
+        await expect(page.get_by_text("Nothing was done.")).to_be_visible()
+
+
 async def test_what_needs_attention_leads_to_the_machine(site: Site, browser: Browser) -> None:
     async with visit(site, browser, "carol") as page:
         await expect(page.get_by_text("node3 does not answer")).to_be_visible()

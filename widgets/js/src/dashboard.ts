@@ -1,5 +1,6 @@
 // All rooms under one roof, with one stream of events, one place for toasts and one word on the connection.
 
+import { admin } from "./admin.ts";
 import { consoleDock } from "./consoledock.ts";
 import { fill, freshId, h, icon } from "./dom.ts";
 import type { Door } from "./door.ts";
@@ -24,6 +25,7 @@ export const ROOMS: readonly Room[] = [
   { id: "dashboard", title: texts.dashboard, open: overview },
   { id: "infrastructure", title: texts.infrastructure, open: infrastructure },
   { id: "repository", title: texts.repository.title, open: repository },
+  { id: "admin", title: texts.admin.title, open: admin },
 ];
 
 /** Where a person is: told when it changes, and settable. */

@@ -8,6 +8,7 @@ import { hostPanel } from "./hostpanel.ts";
 import { MachineList } from "./machinelist.ts";
 import { machinePage } from "./machinepage.ts";
 import type { Host, Page } from "./model.ts";
+import { newMachine } from "./newmachine.ts";
 import { STATUSES, stateOfHost, stateOfStatus } from "./states.ts";
 import { machineTable } from "./table.ts";
 import { texts } from "./texts.ts";
@@ -32,6 +33,14 @@ export function infrastructure(context: Context, first: string | null): View {
     "button",
     { type: "button", hidden: true, onclick: () => addHost(context, () => void readHosts()) },
     texts.addHost.open,
+  );
+  const make = h(
+    "button",
+    {
+      type: "button",
+      onclick: () => void newMachine(context, hostsHere, chosen),
+    },
+    texts.newMachine.open,
   );
   const places = tree(texts.infrastructure, ALL, (id) => {
     const host = id.startsWith("host/") ? id.slice("host/".length) : null;
@@ -76,7 +85,7 @@ export function infrastructure(context: Context, first: string | null): View {
   const element = h(
     "div",
     { class: "cv-infrastructure" },
-    h("nav", { class: "cv-places", "aria-label": texts.infrastructure }, places.element, add),
+    h("nav", { class: "cv-places", "aria-label": texts.infrastructure }, places.element, make, add),
     h(
       "div",
       { class: "cv-list" },

@@ -12,6 +12,8 @@ export interface Listed<T> {
   query?: () => Record<string, string | number>;
   /** Whether an event of this type makes the list an old one. */
   concerns(type: string): boolean;
+  /** Milliseconds between two readings at least, where much happens. */
+  pause?: number;
   none: string;
   line(item: T): HTMLElement;
   /** What is told beside the list, such as how many there are. */
@@ -45,7 +47,7 @@ export function listed<T>(context: Context, of: Listed<T>): Listing {
     }
   }
 
-  const again = settled(() => void read());
+  const again = settled(() => void read(), of.pause);
   const forget = context.events.listen({
     event: (event) => of.concerns(event.type) && again.call(),
     reset: again.call,

@@ -115,6 +115,7 @@ export interface Snapshot {
 /** A size that is offered. */
 export interface Flavor {
   id: string;
+  default: boolean;
   title: string;
   vcpus: number;
   memory_mib: number;
@@ -173,8 +174,21 @@ export interface Operation {
   finished: string | null;
 }
 
+/** Who did what to which thing. */
+export interface AuditRecord {
+  id: number;
+  at: string;
+  actor: string;
+  action: string;
+  subject: string;
+  outcome: string;
+  address: string | null;
+}
+
 export interface Health {
   status: string;
+  version: string;
+  hub_id: string;
   components: { name: string; status: string; detail: string }[];
 }
 
