@@ -13,8 +13,8 @@ from cernvmapi.errors import CernVMError, HypervisorFailed, NotFound, error_from
 from cernvmapi.models import OperationStatus, Power, Status, Target, VolumeKind
 from cernvmcontroller import naming
 from cernvmcontroller.hypervisor.interface import WrongState
-from cernvmcontroller.machines.ledger import finish_operations, let_go
-from cernvmcontroller.store import Actor, machines, volumes
+from cernvmcontroller.machines.ledger import changed, finish_operations, let_go
+from cernvmcontroller.store import Actor, addresses, machines, volumes
 from cernvmcontroller.store.tables import MachineRow
 
 if TYPE_CHECKING:
@@ -188,7 +188,11 @@ async def _forget_snapshots(row: MachineRow, hypervisor: Hypervisor) -> None:
 
 
 async def delete(shop: Workshop, row: MachineRow) -> None:
-    """Remove a machine from its host and from the database; its home stays and its address is free again."""
+    """Remove a machine from its host and from the database; its home stays and its address is free again.
+
+    Where something of it may be on another host that does not answer, as after an evacuation, its row stays
+    until that is gone too: a domain without a row would be taken for a machine that was forgotten.
+    """
     if row.host is not None:
         await remove_from_host(shop, row, shop.inventory.link(row.host))
     await shop.leave(row.id)
@@ -199,7 +203,12 @@ async def delete(shop: Workshop, row: MachineRow) -> None:
         if current is not None:
             await let_go(tx, current)
             await finish_operations(tx, current, OperationStatus.SUCCEEDED)
-            await machines.remove(tx, current)
+            if current.moved_from in shop.inventory.specs:
+                await addresses.release(tx, current.id)
+                current.address = None
+                await changed(tx, current)
+            else:
+                await machines.remove(tx, current)
     shop.consoles.forget(row.id)
     shop.sessions.forget(row.id)
 

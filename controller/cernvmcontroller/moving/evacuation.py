@@ -154,6 +154,11 @@ class Evacuation:
             raise Conflict("Its memory is stored on the disk of that host.")
         if row.moving_to is not None:
             raise Conflict("It was being moved: which host has it is known when that host is back.")
+        if row.moved_from is not None:
+            raise Conflict(
+                f"Something of it is still on the host {row.moved_from}, from an earlier move: that host has "
+                "to answer first."
+            )
         reach = await self._reaches(tx, row, host_id)
         appliance = await self._shop.repository.appliance(row.appliance)
         runs = row.status in (Status.RUNNING, Status.STARTING) or row.target is Target.RUNNING

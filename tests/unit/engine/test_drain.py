@@ -173,6 +173,26 @@ async def test_what_a_dead_host_still_has_goes_when_it_comes_back(shared):
     assert naming.disk_volume(machine.id) in lab.volumes()
 
 
+async def test_what_was_evacuated_and_deleted_does_not_come_back_with_the_host(shared):
+    lab = shared
+    machine = await lab.started(host="host1")
+    await dead(lab)
+    await evacuate(lab)
+    await lab.settle()
+    await ended(lab, await lab.engine.machines.delete(ALICE, machine.id))
+    assert (await lab.engine.machines.get(machine.id)).status is Status.DELETING
+    assert (await lab.engine.volumes.get(machine.home)).machine is None
+    again = await lab.started(host="host2")
+    assert (again.home, again.id != machine.id) == (machine.home, True)
+    lab.hypervisors["host1"].reconnect()
+    await eventually(lambda: machine.uuid not in lab.host.domains)
+
+    async def gone():
+        return [each.id for each in (await lab.engine.machines.page()).items] == [again.id]
+
+    await eventually(gone)
+
+
 async def test_nothing_is_evacuated_unless_the_host_is_off_for_sure(shared):
     lab = shared
     machine = await lab.started(host="host1")
