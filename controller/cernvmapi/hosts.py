@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, field
 
-from cernvmapi.models import Labels, Level, Name, Received, Sent, Slug
+from cernvmapi.models import Labels, Level, Name, Power, Received, Sent, Slug
 
 _END = r"$(?!\n)"
 """The end: ``$`` alone lets a line break pass."""
@@ -117,6 +117,20 @@ class SeenPool(Sent, frozen=True, kw_only=True):
     """``dir``, ``netfs``, ``rbd``, …"""
     capacity_mib: int = 0
     available_mib: int = 0
+
+
+class SeenDomain(Sent, frozen=True, kw_only=True):
+    """A domain as libvirt has it, whoever made it."""
+
+    uuid: str
+    name: str
+    power: Power
+    reason: str = ""
+    """Why it is so, in libvirt's word."""
+    machine: str | None = None
+    """Id of the hub's machine that it is; None for a foreign one, which the hub leaves alone."""
+    foreign: bool = True
+    """This hub did not make it."""
 
 
 class SeenNetwork(Sent, frozen=True, kw_only=True):

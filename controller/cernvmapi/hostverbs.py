@@ -13,6 +13,7 @@ from cernvmapi.hosts import (
     HostReport,
     HostTest,
     Proposal,
+    SeenDomain,
 )
 from cernvmapi.models import Host, Network, Operation, Pool
 from cernvmapi.steps import pages, path, succeeded
@@ -57,6 +58,11 @@ class HostVerbs:
     def look(self, host_id: str) -> Call[HostReport]:
         """Return what there is on a host now, whoever made it: pools, networks, domains, memory."""
         return Call("GET", path("hosts", host_id, "report"), HostReport)
+
+    @verb
+    def domains(self, host_id: str) -> Steps[LongList[SeenDomain]]:
+        """Return all domains on a host now; `foreign` are those that this hub did not make."""
+        return pages(path("hosts", host_id, "domains"), SeenDomain, {})
 
     @verb
     def change(self, host_id: str, /, **fields: Any) -> Call[Host]:

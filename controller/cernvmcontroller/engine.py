@@ -179,7 +179,7 @@ class Engine:
         self.audit = Audit(store)
         self.meter = Meter(store, inventory, per_machine=settings.metrics_per_machine)
         self.usage = UsageHistory(store)
-        self.hosts = Hosts(store, inventory)
+        self.hosts = Hosts(store, inventory, hub_id)
         self.clusters = Clusters(store)
         self.census = Census(store, inventory.configured)
         self._uuids: dict[str, str] = {}

@@ -10,7 +10,7 @@ import msgspec
 from sqlalchemy import func, select
 
 from cernvmapi.errors import CernVMError, Conflict, HostUnreachable
-from cernvmapi.hosts import HostAttach, HostChange, HostReport, HostTest
+from cernvmapi.hosts import HostAttach, HostChange, HostReport, HostTest, SeenDomain
 from cernvmapi.models import VolumeKind
 from cernvmcontroller.inventory import register
 from cernvmcontroller.inventory.hostspec import refuse_overlap, refuse_private_pool
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from cernvmapi.models import Host
-    from cernvmcontroller.hypervisor.interface import Hypervisor
+    from cernvmcontroller.hypervisor.interface import DomainState, Hypervisor
     from cernvmcontroller.inventory.hostspec import HostSpec
     from cernvmcontroller.inventory.inventory import Inventory
     from cernvmcontroller.store import Actor, Store, Transaction
@@ -48,9 +48,12 @@ class Hosts:
         Where they are listed.
     inventory
         Has their connections.
+    hub_id
+        Tells this hub's domains from others.
     """
 
-    def __init__(self, store: Store, inventory: Inventory) -> None:
+    def __init__(self, store: Store, inventory: Inventory, hub_id: str) -> None:
+        self._hub_id = hub_id
         self._store = store
         self._inventory = inventory
         self._testing = asyncio.Semaphore(_TESTS_AT_ONCE)
@@ -95,6 +98,20 @@ class Hosts:
                 return await _report(link.hypervisor, link.spec)
         except TimeoutError:
             raise HostUnreachable(f"The host {host_id} did not answer within {_PATIENCE:g} s.") from None
+
+    async def domains(self, host_id: str) -> list[SeenDomain]:
+        """Return all domains of a host now, by name, those too that this hub did not make.
+
+        Raises
+        ------
+        HostUnreachable
+            It does not answer.
+        """
+        async with self._store.read() as session:
+            await rows.host(session, host_id)
+        link = self._inventory.link(host_id)
+        found = await link.hypervisor.domains()
+        return [_seen(each, self._hub_id) for each in sorted(found, key=lambda each: each.name)]
 
     async def attach(self, actor: Actor, request: HostAttach) -> Host:
         """Take a host in and return it as it is after the first attempt to connect.
@@ -211,6 +228,19 @@ class Hosts:
     def _refuse_clash(self, spec: HostSpec) -> None:
         refuse_private_pool(spec, self._inventory.specs.values())
         refuse_overlap(spec, self._inventory.specs.values())
+
+
+def _seen(state: DomainState, hub_id: str) -> SeenDomain:
+    told = state.metadata
+    ours = told is not None and told.hub_id == hub_id
+    return SeenDomain(
+        uuid=state.uuid,
+        name=state.name,
+        power=state.power,
+        reason=state.reason,
+        machine=told.machine_id if ours and told is not None else None,
+        foreign=not ours,
+    )
 
 
 async def _report(hypervisor: Hypervisor, spec: HostSpec) -> HostReport:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
         HostReport,
         HostTest,
         Proposal,
+        SeenDomain,
     )
     from cernvmapi.lifecycle import BulkRequest, BulkResult, LockRequest, MoveRequest, StoreRequest
     from cernvmapi.models import (
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
         Machine,
         MachineChange,
         MachineCreate,
+        MachineXml,
         Network,
         Operation,
         OperationStatus,
@@ -113,6 +115,9 @@ class Machines(Protocol):
 
     async def put_session(self, actor: Actor, machine_id: str, session: Session) -> Machine:
         """Give the machine's notebook server (again) what it needs."""
+
+    async def xml(self, machine_id: str) -> MachineXml:
+        """Return the machine's domain; `NotFound` before its first start."""
 
     async def console(self, machine_id: str) -> Console:
         """Return the end of the machine's serial console."""
@@ -273,6 +278,9 @@ class Hosts(Protocol):
 
     async def look(self, host_id: str) -> HostReport:
         """Return what there is on a host now."""
+
+    async def domains(self, host_id: str) -> list[SeenDomain]:
+        """Return all domains of a host now, foreign ones too."""
 
     async def attach(self, actor: Actor, request: HostAttach) -> Host:
         """Take a host in; `Conflict` where there is one of that name."""

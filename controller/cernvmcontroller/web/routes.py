@@ -14,6 +14,7 @@ from cernvmapi.hosts import (
     HostReport,
     HostTest,
     Proposal,
+    SeenDomain,
 )
 from cernvmapi.lifecycle import BulkRequest, BulkResult, LockRequest, MoveRequest, StoreRequest
 from cernvmapi.models import (
@@ -32,6 +33,7 @@ from cernvmapi.models import (
     MachineChange,
     MachineCreate,
     MachineStart,
+    MachineXml,
     Network,
     Operation,
     Page,
@@ -162,6 +164,10 @@ ROUTES: tuple[Route, ...] = (
         body=Session, body_required=True,
     ),
     _route(
+        "GET /machines/{id}/xml", _A, machines.get_machine_xml, MachineXml, "machines",
+        "Get a machine's domain as libvirt has it", asks_host=True,
+    ),
+    _route(
         "GET /machines/{id}/console", _R, machines.get_machine_console, Console, "machines",
         "Get the end of a machine's serial console",
     ),
@@ -253,6 +259,10 @@ ROUTES: tuple[Route, ...] = (
     _route(
         "GET /hosts/{id}/report", _A, hosts.look_at_host, HostReport, "site",
         "Get what there is on a host now, whoever made it",
+    ),
+    _route(
+        "GET /hosts/{id}/domains", _A, hosts.list_domains, Page[SeenDomain], "machines",
+        "List all domains on a host now, those too that this hub did not make", asks_host=True,
     ),
     _route(
         "PATCH /hosts/{id}", _A, hosts.change_host, Host, "site",

@@ -11,7 +11,7 @@ from cernvmapi.clusters import ClusterChange, ClusterCreate, ClusterMembers
 from cernvmapi.errors import Conflict, HostUnreachable, Invalid, NotFound
 from cernvmapi.hosts import HostAttach, HostChange, HostTest
 from cernvmapi.models import Level, Power, Status
-from cernvmcontroller.hypervisor.fakehost import FakeHost
+from cernvmcontroller.hypervisor.fakehost import FakeDomain, FakeHost
 from cernvmcontroller.store import Actor
 
 ROOT = Actor("root")
@@ -316,3 +316,17 @@ async def test_the_default_cluster_has_all_and_stays(site):
 
 def _replace(spec, **said):
     return replace(spec, **{"labels": {}, "maintenance": False, **said})
+
+
+async def test_all_domains_of_a_host_are_seen_and_foreign_ones_marked(site):
+    machine = await site.create(notebook=False, home=False, server_name=None)
+    operation = await site.engine.machines.start(ALICE, machine.id, None)
+    await site.engine.operations.wait(operation.id, 10)
+    old = FakeDomain(
+        "7c1e7a52-0000-4000-8000-000000000001", "a-server-of-before", "<domain/>", Power.ON, "booted"
+    )
+    site.host.domains[old.uuid] = old
+    foreign, ours = sorted(await site.engine.hosts.domains(machine.host), key=lambda each: not each.foreign)
+    assert (foreign.name, foreign.foreign, foreign.machine, foreign.power) == (old.name, True, None, Power.ON)
+    assert (ours.machine, ours.foreign, ours.uuid) == (machine.id, False, machine.uuid)
+    del site.host.domains[old.uuid]

@@ -98,6 +98,8 @@ async def test_a_machine_is_renamed_and_its_snapshots_are_listed(
             await page.get_by_label("Name", exact=True).fill(f"spectrum-{scheme}")
             await page.get_by_role("button", name="Save").click()
             await expect(page.get_by_role("heading", name=f"spectrum-{scheme}")).to_be_visible()
+            await page.get_by_text("XML …").click()
+            await expect(page.get_by_text("<domain/>")).to_be_visible()
             await page.get_by_text("Snapshots …").click()
             await expect(page.get_by_text("before", exact=True)).to_be_visible()
             await page.get_by_text("Snapshots …").scroll_into_view_if_needed()

@@ -5,8 +5,8 @@ from tests.unit.web.memoryrows import NOW, slice_of
 
 from cernvmapi.clusters import Cluster
 from cernvmapi.errors import Conflict, NotFound
-from cernvmapi.hosts import HostReport
-from cernvmapi.models import Appliance, CatalogueEntry, Feed, Flavor, Host, Level, Network, Pool
+from cernvmapi.hosts import HostReport, SeenDomain
+from cernvmapi.models import Appliance, CatalogueEntry, Feed, Flavor, Host, Level, Network, Pool, Power
 
 
 class Inventory:
@@ -49,6 +49,10 @@ class Hosts:
     async def look(self, host_id):
         await self.engine.inventory.host(host_id)
         return HostReport(reachable=True, level=Level.NOTEBOOK)
+
+    async def domains(self, host_id):
+        await self.engine.inventory.host(host_id)
+        return [SeenDomain(uuid="u", name="old-server", power=Power.ON, reason="booted")]
 
     async def attach(self, actor, request):
         self.engine.record(actor, "host.attach", f"host/{request.name}")

@@ -147,7 +147,8 @@ def test_the_client_has_a_verb_for_every_route_and_no_other():
                          "appliance": ["ID"], "cluster": ["ID"], "machines": [["m-1"]],
                          "open_console": ["ID"], "screenshot": ["ID"], "press": ["ID"], "look": ["ID"],
                          "detach": ["ID"], "move": ["ID"], "drain": ["ID"], "evacuate": ["ID"],
-                         "snapshots": ["ID"], "snapshot": ["ID"], "revert": ["ID", "before"],
+                         "snapshots": ["ID"], "xml": ["ID"], "domains": ["ID"], "snapshot": ["ID"],
+                         "revert": ["ID", "before"],
                          "forget_snapshot": ["ID", "before"], "put_members": ["ID"], "test": ["qemu:///system"],
                          "attach": ["far", "qemu:///system"]}.get(attribute, [])  # fmt: skip
             if (name, attribute) == ("FeedVerbs", "create"):

@@ -1,10 +1,11 @@
 // One host, above its machines: what it has, what it may be used for, and what is done with it.
 
 import { asCell, quoted } from "./actions.ts";
+import { disclosed } from "./disclosed.ts";
 import { fill, h, icon } from "./dom.ts";
 import { confirmed, copy } from "./feedback.ts";
 import { tried } from "./listed.ts";
-import type { Host } from "./model.ts";
+import type { Host, Page, SeenDomain } from "./model.ts";
 import { stateOfHost } from "./states.ts";
 import { texts } from "./texts.ts";
 import { memory } from "./units.ts";
@@ -61,7 +62,41 @@ function parts(context: Context, host: Host, done: () => void): HTMLElement[] {
       { class: "cv-commands", role: "group", "aria-label": texts.commands },
       ...commandsOf(host).map((command) => button(context, host, command, done)),
     ),
+    disclosed(words.domains, () => domains(context, host)),
   ];
+}
+
+async function domains(context: Context, host: Host): Promise<HTMLElement> {
+  const words = texts.host;
+  const page = await context.door.ask<Page<SeenDomain>>(
+    "GET",
+    `hosts/${encodeURIComponent(host.id)}/domains`,
+  );
+  if (page.items.length === 0) return h("p", { class: "cv-note" }, words.noDomains);
+  return h(
+    "ul",
+    { class: "cv-lines" },
+    ...page.items.map(({ machine, ...domain }) =>
+      h(
+        "li",
+        {},
+        icon(domain.power === "off" ? "■" : "●", domain.power === "off" ? "quiet" : "good"),
+        machine
+          ? h(
+              "button",
+              { type: "button", class: "cv-link", onclick: () => context.openMachine(machine) },
+              domain.name,
+            )
+          : h("strong", {}, domain.name),
+        ` ${domain.power} `,
+        h(
+          "small",
+          {},
+          [domain.foreign && words.foreign, domain.reason, domain.uuid].filter(Boolean).join(", "),
+        ),
+      ),
+    ),
+  );
 }
 
 /** What can be done with a host now. */

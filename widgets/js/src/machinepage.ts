@@ -2,6 +2,7 @@
 
 import { commandBar } from "./commands.ts";
 import type { ConsoleKind } from "./consolelink.ts";
+import { disclosed } from "./disclosed.ts";
 import { fill, h, icon } from "./dom.ts";
 import { Problem } from "./door.ts";
 import { machineSettings } from "./machinesettings.ts";
@@ -20,6 +21,10 @@ export function machinePage(context: Context, id: string, closed: () => void): V
   const commands = h("div");
   const facts = h("dl", { class: "cv-facts" });
   const snapshots = machineSnapshots(context, id, () => void read());
+  const xml = disclosed(texts.xml, async () => {
+    const found = await context.door.ask<{ xml: string }>("GET", `${path}/xml`);
+    return h("pre", { class: "cv-console", tabindex: 0, "aria-label": texts.xmlOf }, found.xml);
+  });
   const settings = machineSettings(context, id, () => void read());
   const start = h("ol", { class: "cv-timeline" });
   const operations = h("div");
@@ -37,7 +42,7 @@ export function machinePage(context: Context, id: string, closed: () => void): V
     "div",
     { class: "cv-sections" },
     section(texts.consoles.all, h("p", { class: "cv-buttons" }, serial, screen)),
-    section(texts.details, facts, settings.element, snapshots.element),
+    section(texts.details, facts, settings.element, snapshots.element, xml),
     section(texts.lastStart, start),
     section(texts.lastOperations, operations),
     section(texts.consoleEnd, more, consoleText),

@@ -140,6 +140,16 @@ export interface Host {
   source: string;
 }
 
+/** A domain as libvirt has it, whoever made it. */
+export interface SeenDomain {
+  uuid: string;
+  name: string;
+  power: string;
+  reason: string;
+  machine: string | null;
+  foreign: boolean;
+}
+
 /** What answers at a connection URI. */
 export interface HostReport {
   reachable: boolean;

@@ -113,6 +113,9 @@ export const texts = {
       `${vcpus} vCPUs promised on ${count(cpus, "processor", "processors")}, ${used} of ${all}`,
     notProbed: "acceleration not known yet",
     level: (level: string) => `used for ${level}`,
+    domains: "Domains …",
+    noDomains: "There are no domains on it.",
+    foreign: "foreign: the hub leaves it alone",
     rest: "Into maintenance",
     serve: "End maintenance",
     drain: "Drain",
@@ -189,6 +192,8 @@ export const texts = {
     removeOf: (title: string) => `Remove ${title}`,
     askRemoveFeed: (title: string) => `Remove ${title} and what it offers? What was downloaded stays.`,
   },
+  xml: "XML …",
+  xmlOf: "The machine's domain as libvirt has it",
   snapshots: {
     title: "Snapshots …",
     name: "Name of a new snapshot (or the time)",

@@ -8,7 +8,7 @@ from cernvmapi.models import Page
 from cernvmcontroller.web.route import Reply
 
 if TYPE_CHECKING:
-    from cernvmapi.hosts import HostReport, Proposal
+    from cernvmapi.hosts import HostReport, Proposal, SeenDomain
     from cernvmapi.models import Host, Operation
     from cernvmcontroller.web.route import Exchange
 
@@ -32,6 +32,11 @@ async def look_at_host(exchange: Exchange) -> HostReport:
 async def change_host(exchange: Exchange) -> Host:
     """Change a host."""
     return await exchange.engine.hosts.change(exchange.actor, exchange.id, exchange.body)
+
+
+async def list_domains(exchange: Exchange) -> Page[SeenDomain]:
+    """Answer with all domains of a host, foreign ones too."""
+    return await exchange.only_page(exchange.engine.hosts.domains(exchange.id))
 
 
 async def drain_host(exchange: Exchange) -> Reply:
