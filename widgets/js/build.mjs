@@ -1,6 +1,6 @@
 // Bundles the views into the package that serves them: `node build.mjs [folder]`.
 // Modules with a top-level await need es2022 and the format esm; nothing is fetched from anywhere else.
-import { rmSync } from "node:fs";
+import { readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { build } from "esbuild";
 
 const folder = process.argv[2] ?? "../cernvmviews/static";
@@ -29,3 +29,13 @@ await build({
   outfile: `${folder}/inline.js`,
   define: { INLINE: "true" },
 });
+
+// What is bundled keeps its licences.
+const { dependencies } = JSON.parse(readFileSync("package.json", "utf8"));
+const notices = Object.keys(dependencies)
+  .filter((name) => name !== "esbuild")
+  .map((name) => {
+    const files = readdirSync(`node_modules/${name}`).filter((file) => /^licen[cs]e/i.test(file));
+    return [name, ...files.map((file) => readFileSync(`node_modules/${name}/${file}`, "utf8"))].join("\n\n");
+  });
+writeFileSync(`${folder}/licences.txt`, notices.join("\n\n\n"));

@@ -31,6 +31,13 @@ async def picture(page: Page, name: str) -> None:
     await page.screenshot(path=ARTIFACTS / f"{name}.png")
 
 
+DRAWN = """() => [...document.querySelectorAll(".cv-charts canvas")].every((canvas) => {
+    const pixels = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height).data;
+    return pixels.some((value, place) => place % 4 === 3 && value > 0);
+})"""
+"""Whether there is something on every chart."""
+
+
 async def infrastructure(page: Page) -> None:
     await page.get_by_role("tab", name="Virtual Infrastructure").click()
     await expect(page.get_by_role("grid").get_by_text("alice", exact=True).first).to_be_visible()
@@ -98,6 +105,14 @@ async def test_a_machine_is_renamed_and_its_snapshots_are_listed(
             await page.get_by_label("Name", exact=True).fill(f"spectrum-{scheme}")
             await page.get_by_role("button", name="Save").click()
             await expect(page.get_by_role("heading", name=f"spectrum-{scheme}")).to_be_visible()
+            await page.get_by_text("Usage …").click()
+            await expect(page.get_by_text(re.compile("Processors: busy 0.50"))).to_be_visible()
+            await expect(page.locator(".cv-charts canvas")).to_have_count(4)
+            assert await page.evaluate(DRAWN)
+            await page.get_by_role("button", name="A week").click()
+            await expect(page.get_by_role("button", name="A week")).to_have_attribute("aria-pressed", "true")
+            await page.locator(".cv-charts").scroll_into_view_if_needed()
+            await picture(page, f"charts-{scheme}")
             await page.get_by_text("XML …").click()
             await expect(page.get_by_text("<domain/>")).to_be_visible()
             await page.get_by_text("Snapshots …").click()

@@ -75,7 +75,18 @@ class UsageHistory:
 
     def _usage(self, subject, wanted, owner=None):
         self.asked.append((subject, owner, wanted))
-        return Usage(subject=subject, start=NOW, end=NOW, resolution=30, cpus=[0.5, None])
+        columns = {
+            name: [0.5, None]
+            for name in (
+                "cpus",
+                "memory_mib",
+                "disk_read",
+                "disk_written",
+                "network_received",
+                "network_sent",
+            )
+        }
+        return Usage(subject=subject, start=NOW, end=NOW, resolution=30, **columns)
 
     async def machine(self, machine_id, owner, wanted):
         return self._usage(f"machine/{machine_id}", wanted, owner)

@@ -9,6 +9,7 @@ import type { Host, Page, SeenDomain } from "./model.ts";
 import { stateOfHost } from "./states.ts";
 import { texts } from "./texts.ts";
 import { memory } from "./units.ts";
+import { usageCharts } from "./usage.ts";
 import type { Context } from "./view.ts";
 
 interface Command {
@@ -62,6 +63,7 @@ function parts(context: Context, host: Host, done: () => void): HTMLElement[] {
       { class: "cv-commands", role: "group", "aria-label": texts.commands },
       ...commandsOf(host).map((command) => button(context, host, command, done)),
     ),
+    usageCharts(context, `hosts/${encodeURIComponent(host.id)}`),
     disclosed(words.domains, () => domains(context, host)),
   ];
 }

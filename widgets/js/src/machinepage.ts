@@ -12,6 +12,7 @@ import { machineSnapshots } from "./snapshots.ts";
 import { detailOf, stateOf } from "./states.ts";
 import { texts } from "./texts.ts";
 import { memory, NOTHING, when } from "./units.ts";
+import { usageCharts } from "./usage.ts";
 import { type Context, settled, type View } from "./view.ts";
 
 /** The page of the machine `id`. */
@@ -21,6 +22,7 @@ export function machinePage(context: Context, id: string, closed: () => void): V
   const commands = h("div");
   const facts = h("dl", { class: "cv-facts" });
   const snapshots = machineSnapshots(context, id, () => void read());
+  const usage = usageCharts(context, `machines/${encodeURIComponent(id)}`);
   const xml = disclosed(texts.xml, async () => {
     const found = await context.door.ask<{ xml: string }>("GET", `${path}/xml`);
     return h("pre", { class: "cv-console", tabindex: 0, "aria-label": texts.xmlOf }, found.xml);
@@ -42,7 +44,7 @@ export function machinePage(context: Context, id: string, closed: () => void): V
     "div",
     { class: "cv-sections" },
     section(texts.consoles.all, h("p", { class: "cv-buttons" }, serial, screen)),
-    section(texts.details, facts, settings.element, snapshots.element, xml),
+    section(texts.details, facts, settings.element, snapshots.element, usage, xml),
     section(texts.lastStart, start),
     section(texts.lastOperations, operations),
     section(texts.consoleEnd, more, consoleText),

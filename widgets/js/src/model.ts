@@ -150,6 +150,20 @@ export interface SeenDomain {
   foreign: boolean;
 }
 
+/** What something used over time: a column has one entry a point, null where nothing was measured. */
+export interface Usage {
+  subject: string;
+  start: string;
+  end: string;
+  resolution: number;
+  cpus: (number | null)[];
+  memory_mib: (number | null)[];
+  disk_read: (number | null)[];
+  disk_written: (number | null)[];
+  network_received: (number | null)[];
+  network_sent: (number | null)[];
+}
+
 /** What answers at a connection URI. */
 export interface HostReport {
   reachable: boolean;
