@@ -55,6 +55,10 @@ def populate(site: Site | Lab) -> None:
         for name in ("node1", "node2", "node3")
     ]
 
+    clusters = site.engine.clusters.rows
+    for made in [name for name in clusters if name != "default"]:
+        del clusters[made]
+
     async def all_hosts() -> list[Host]:
         return hosts
 

@@ -163,6 +163,12 @@ async def test_a_host_is_rested_and_another_one_attached(
         await expect(panel).to_contain_text("41 vCPUs promised on 64 processors")
         await picture(page, f"host-{scheme}")
         assert await flaws(page, axe) == []
+        await panel.get_by_text("Clusters …").click()
+        await panel.get_by_label("Name of a new cluster").fill(f"atlas-{scheme}")
+        await panel.get_by_role("button", name="Make it, with this host").click()
+        await expect(panel.get_by_role("checkbox", name=f"atlas-{scheme}")).to_be_checked()
+        assert site.engine.clusters.rows[f"atlas-{scheme}"].hosts == ["node1"]
+        await page.get_by_role("button", name="Refresh").click()
         await page.get_by_role("treeitem", name=re.compile("node3")).click()
         await expect(panel).to_contain_text("It has not answered since 09:12.")
         await panel.get_by_role("button", name="Evacuate", exact=True).click()

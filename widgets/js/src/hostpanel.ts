@@ -4,6 +4,7 @@ import { asCell, quoted } from "./actions.ts";
 import { disclosed } from "./disclosed.ts";
 import { fill, h, icon } from "./dom.ts";
 import { confirmed, copy } from "./feedback.ts";
+import { hostClusters } from "./hostclusters.ts";
 import { tried } from "./listed.ts";
 import type { Host, Page, SeenDomain } from "./model.ts";
 import { stateOfHost } from "./states.ts";
@@ -63,6 +64,7 @@ function parts(context: Context, host: Host, done: () => void): HTMLElement[] {
       { class: "cv-commands", role: "group", "aria-label": texts.commands },
       ...commandsOf(host).map((command) => button(context, host, command, done)),
     ),
+    disclosed(words.clusters, () => hostClusters(context, host, done)),
     usageCharts(context, `hosts/${encodeURIComponent(host.id)}`),
     disclosed(words.domains, () => domains(context, host)),
   ];

@@ -7,7 +7,7 @@ import { Problem } from "./door.ts";
 import { hostPanel } from "./hostpanel.ts";
 import { MachineList } from "./machinelist.ts";
 import { machinePage } from "./machinepage.ts";
-import type { Host, Page } from "./model.ts";
+import type { Cluster, Host, Page } from "./model.ts";
 import { newMachine } from "./newmachine.ts";
 import { STATUSES, stateOfHost, stateOfStatus } from "./states.ts";
 import { machineTable } from "./table.ts";
@@ -17,6 +17,7 @@ import { type Context, settled, type View } from "./view.ts";
 
 const ALL = "all";
 const HOSTS = "hosts";
+const CLUSTERS = "clusters";
 const TYPING = 250;
 
 /** The room; `first` is the machine that is open at once. */
@@ -43,11 +44,12 @@ export function infrastructure(context: Context, first: string | null): View {
     texts.newMachine.open,
   );
   const places = tree(texts.infrastructure, ALL, (id) => {
+    if (id === HOSTS || id === CLUSTERS) return;
     const host = id.startsWith("host/") ? id.slice("host/".length) : null;
-    if (id === HOSTS) return;
+    const cluster = id.startsWith("cluster/") ? id.slice("cluster/".length) : null;
     chosen = host;
     panel.show(hostsHere.find((each) => each.id === host) ?? null);
-    void list.ask({ host });
+    void list.ask({ host, cluster });
   });
   const table = machineTable(
     list,
@@ -125,10 +127,13 @@ export function infrastructure(context: Context, first: string | null): View {
 
   async function readHosts(): Promise<void> {
     try {
-      const page = await context.door.ask<Page<Host>>("GET", "hosts", {});
+      const [page, clusters] = await Promise.all([
+        context.door.ask<Page<Host>>("GET", "hosts", {}),
+        context.door.ask<Page<Cluster>>("GET", "clusters", {}),
+      ]);
       hostsHere = page.items;
       add.hidden = false;
-      places.show(branches(page.items));
+      places.show(branches(page.items, clusters.items));
       panel.show(hostsHere.find((each) => each.id === chosen) ?? null);
     } catch (error) {
       places.show([{ id: ALL, label: texts.myMachines }]);
@@ -143,7 +148,7 @@ export function infrastructure(context: Context, first: string | null): View {
     context.events.listen({
       event: (event) => {
         list.heard(event);
-        if (event.type.startsWith("host.") || event.type === "machine.deleted") hosts.call();
+        if (/^(host|cluster)\./.test(event.type) || event.type === "machine.deleted") hosts.call();
       },
       reset: () => {
         void list.reload();
@@ -172,7 +177,13 @@ function chosenStates(value: string): (typeof STATUSES)[number][] {
   return STATUSES.filter((status) => status === value);
 }
 
-function branches(hosts: readonly Host[]): Branch[] {
+function branches(hosts: readonly Host[], clusters: readonly Cluster[]): Branch[] {
+  const named = clusters.filter((cluster) => !cluster.default);
+  const groups = named.map((cluster) => ({
+    id: `cluster/${cluster.id}`,
+    label: cluster.name,
+    detail: String(cluster.machines),
+  }));
   const children = hosts.map((host) => {
     const { icon, tone, text } = stateOfHost(host);
     return {
@@ -184,6 +195,9 @@ function branches(hosts: readonly Host[]): Branch[] {
   });
   return [
     { id: ALL, label: texts.allMachines },
+    ...(groups.length
+      ? [{ id: CLUSTERS, label: texts.clusters, detail: String(groups.length), children: groups }]
+      : []),
     { id: HOSTS, label: texts.hosts, detail: String(hosts.length), children },
   ];
 }

@@ -8,6 +8,7 @@ export interface Wanted {
   status: readonly Status[];
   owner: string | null;
   host: string | null;
+  cluster: string | null;
   sort: string;
 }
 
@@ -21,7 +22,7 @@ export class MachineList {
   loading = false;
   loaded = false;
   error: Error | null = null;
-  wanted: Wanted = { search: "", status: [], owner: null, host: null, sort: "name" };
+  wanted: Wanted = { search: "", status: [], owner: null, host: null, cluster: null, sort: "name" };
 
   private readonly watchers = new Set<() => void>();
   private places = new Map<string, number>();
@@ -130,8 +131,17 @@ export class MachineList {
   }
 
   private page(cursor: string | null): Promise<Page<Machine>> {
-    const { search, status, owner, host, sort } = this.wanted;
-    return this.door.ask("GET", "machines", { search, status, owner, host, sort, limit: PAGE, cursor });
+    const { search, status, owner, host, cluster, sort } = this.wanted;
+    return this.door.ask("GET", "machines", {
+      search,
+      status,
+      owner,
+      host,
+      cluster,
+      sort,
+      limit: PAGE,
+      cursor,
+    });
   }
 
   private take(rows: Machine[], page: Page<Machine>): void {

@@ -140,6 +140,14 @@ export interface Host {
   source: string;
 }
 
+export interface Cluster {
+  id: string;
+  name: string;
+  hosts: string[];
+  machines: number;
+  default: boolean;
+}
+
 /** A domain as libvirt has it, whoever made it. */
 export interface SeenDomain {
   uuid: string;
