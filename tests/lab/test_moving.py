@@ -15,9 +15,9 @@ from tests.lab.hosts.host import SHARED
 from tests.lab.site import ALICE, HUB, Site, agrees, until
 
 from cernvmapi.errors import Conflict
-from cernvmapi.hosts import DrainRequest, EvacuateRequest
+from cernvmapi.hosts import DrainRequest, EvacuateRequest, HostChange
 from cernvmapi.lifecycle import MoveRequest
-from cernvmapi.models import Operation, OperationStatus, Power, Status
+from cernvmapi.models import MachineCreate, Operation, OperationStatus, Power, Status
 from cernvmcontroller import naming
 from cernvmcontroller.store import Actor, machines
 
@@ -267,5 +267,25 @@ async def test_the_machines_of_a_host_without_power_start_elsewhere_and_go_when_
         await tidied(site, machine)
         assert site.domains("alpha") == {}
         assert runs_on(site, machine) == ["beta"]
+        await agrees(site.options)
+        await site.remove(machine.id)
+
+
+async def test_a_home_comes_to_the_host_where_there_is_room(tmp_path: Path) -> None:
+    async with lab(tmp_path) as site:
+        first = await site.running("alpha", home=True)
+        deleting = await site.engine.machines.delete(ALICE, first.id)
+        assert (await site.engine.operations.wait(deleting.id, 45)).status is OperationStatus.SUCCEEDED
+        home = naming.home_volume(first.home or "")
+        assert home in site.volumes("alpha")
+        await site.engine.hosts.change(ROOT, "alpha", HostChange(maintenance=True))
+        request = MachineCreate(appliance="tiny", home=True, server_name="")
+        machine, _ = await site.engine.machines.create(ALICE, request, "alice")
+        assert (machine.host, machine.home) == ("beta", first.home)
+        await site.done(await site.engine.machines.start(ALICE, machine.id, None))
+        await tidied(site, machine)
+        assert home in site.volumes("beta")
+        assert {name for name in site.volumes("alpha") if not name.startswith("layer-")} == set()
+        await answers(site, machine, "at-home")
         await agrees(site.options)
         await site.remove(machine.id)

@@ -184,6 +184,10 @@ class Inventory:
                 return link
         raise HostUnreachable(f"No host with the storage pool {pool} answers; try again when one is back.")
 
+    def reaches(self, pool: str) -> bool:
+        """Return whether a host that reaches a storage pool answers."""
+        return any(link.spec.pool.name == pool and link.alive for link in self.links.values())
+
     def alive(self, host_id: str | None) -> bool:
         """Return whether a host answers."""
         link = self.links.get(host_id or "")

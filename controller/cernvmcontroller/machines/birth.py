@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from cernvmapi.errors import Conflict, ForeignHome, Invalid
+from cernvmapi.errors import Conflict, ForeignHome, Invalid, NoRoom
 from cernvmapi.models import Appliance, Flavor, Machine, MachineCreate, Status, Target, VolumeKind
 from cernvmcontroller import naming
 from cernvmcontroller.machines import hands, quota
@@ -159,7 +160,15 @@ class Birth:
         candidates = await self._shop.inventory.candidates(
             tx.session, self._shop.settings.reserved_memory_mib
         )
-        choice = choose(candidates, wish, self._shop.settings.policy)
+        try:
+            choice = choose(candidates, wish, self._shop.settings.policy)
+        except NoRoom:
+            # A home goes where there is room, as long as a host that has it answers.
+            if home is None or not self._shop.inventory.reaches(home.pool):
+                raise
+            wish = replace(wish, home_hosts=None, brings_mib=home.allocation_mib or 0)
+            choice = choose(candidates, wish, self._shop.settings.policy)
+            tx.details["brings_home"] = home.id
         tx.details["host"], tx.details["weights"] = choice.hosts[0].id, choice.weights[0]
         return self._shop.inventory.links[choice.hosts[0].id]
 

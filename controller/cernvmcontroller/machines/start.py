@@ -15,6 +15,7 @@ from cernvmcontroller.guests.verdict import refuse_ended, refuse_mismatch
 from cernvmcontroller.hypervisor.domainxml import build
 from cernvmcontroller.hypervisor.lifecycle import SAVED
 from cernvmcontroller.hypervisor.specs import DomainSpec, MachineMetadata, VolumeRef
+from cernvmcontroller.machines.homebringing import bring
 from cernvmcontroller.machines.ledger import finish_operations, mark
 from cernvmcontroller.machines.reach import reach
 from cernvmcontroller.store import operations, volumes
@@ -112,6 +113,7 @@ class Start:
                     f"Your home is in use by the machine {home.machine}; stop that one first: two "
                     "machines that write one disk destroy it."
                 ) from None
+        home = await bring(self, home)
         await self.shop.sidecars.write(home.id, self.hypervisor)
         self.home = await self.hypervisor.create_volume(
             home.pool, home.name, capacity=home.capacity_mib * _MIB, format="qcow2"
@@ -278,7 +280,7 @@ class Start:
             refuse_ended(link)
             if link.phase is not None and link.phase.phase in AGENT_PHASES:
                 phase, message, progress = AGENT_PHASES[link.phase.phase]
-                await self._mark(phase, message, progress)
+                await self.tell(phase, message, progress)
             return True if link.state == "ready" and link.session is not None else None
 
         if await self._look(ready, self.shop.settings.server_timeout) is None:
@@ -319,9 +321,10 @@ class Start:
 
     async def _enter(self, step: str, phase: Phase, message: str, progress: int) -> None:
         self.job.checkpoint()
-        await self._mark(phase, message, progress, step)
+        await self.tell(phase, message, progress, step)
 
-    async def _mark(self, phase: Phase, message: str, progress: int, step: str | None = None) -> None:
+    async def tell(self, phase: Phase, message: str, progress: int, step: str | None = None) -> None:
+        """Write down how far the start is."""
         change = self.shop.ledger.change(self.row.id, status=Status.STARTING, target=Target.RUNNING)
         async with change as (tx, row):
             row.step = step or row.step
@@ -357,7 +360,7 @@ class Start:
                 return upload.task.result()
             if upload.percent > shown:
                 shown = upload.percent
-                await self._mark(Phase.DISK, f"{message}: {shown} %", 8 + shown // 10)
+                await self.tell(Phase.DISK, f"{message}: {shown} %", 8 + shown // 10)
 
     async def _remember(self, kind: VolumeKind, name: str, capacity_mib: int) -> None:
         """Persist that a volume will exist, so that it can be found and removed whatever happens next."""

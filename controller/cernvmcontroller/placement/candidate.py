@@ -84,6 +84,8 @@ class Wish:
     """Ids of the hosts that have a machine of its group already, of which each shall have one only."""
     home_hosts: frozenset[str] | None = None
     """Ids of the hosts that reach the home volume; None where there is none yet."""
+    brings_mib: int = 0
+    """Of a home that is copied to the host's pool, where it does not reach the pool that has it."""
     keeps_address: bool = False
     """The machine holds an address already."""
     leaves: str | None = None

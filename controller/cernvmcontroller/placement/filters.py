@@ -120,11 +120,13 @@ def memory(host: Candidate, wish: Wish) -> str | None:
     return f"has {max(free, 0)} MiB of memory left to promise, {wish.memory_mib} MiB are needed"
 
 
-def storage(host: Candidate, _wish: Wish) -> str | None:
-    """Want some room in the pool: overlays are thin, so only a machine's beginning must fit."""
-    if host.disk_free_mib is None or host.disk_free_mib >= _DISK_RESERVE_MIB:
+def storage(host: Candidate, wish: Wish) -> str | None:
+    """Want some room in the pool: overlays are thin, so only a machine's beginning must fit, and its home."""
+    if host.disk_free_mib is None or host.disk_free_mib >= _DISK_RESERVE_MIB + wish.brings_mib:
         return None
-    return f"has {host.disk_free_mib} MiB left in its storage pool, {_DISK_RESERVE_MIB} MiB are kept free"
+    home = f", {wish.brings_mib} MiB of home would come" if wish.brings_mib else ""
+    left = f"has {host.disk_free_mib} MiB left in its storage pool"
+    return f"{left}, {_DISK_RESERVE_MIB} MiB are kept free{home}"
 
 
 def address(host: Candidate, wish: Wish) -> str | None:
