@@ -18,7 +18,8 @@ from cernvmcontroller import naming
 from cernvmcontroller.machines import verbs
 from cernvmcontroller.machines.actions import Action
 from cernvmcontroller.machines.ledger import changed, finish_operations
-from cernvmcontroller.placement import Wish, choose
+from cernvmcontroller.moving.wish import elsewhere
+from cernvmcontroller.placement import choose
 from cernvmcontroller.store import Actor, Store, Transaction, inventory, machines, operations
 from cernvmcontroller.store.tables import PoolRow, VolumeRow
 
@@ -162,20 +163,7 @@ class Evacuation:
         reach = await self._reaches(tx, row, host_id)
         appliance = await self._shop.repository.appliance(row.appliance)
         runs = row.status in (Status.RUNNING, Status.STARTING) or row.target is Target.RUNNING
-        wish = Wish(
-            vcpus=row.vcpus if row.promised else 1,
-            memory_mib=row.memory_mib if row.promised else 0,
-            disk_mib=row.disk_mib,
-            arch=appliance.arch,
-            notebook=row.notebook,
-            base=appliance.sha256,
-            cluster=row.cluster,
-            home_hosts=reach,
-            keeps_address=True,
-            leaves=host_id,
-            network=row.network,
-            overcommit=self._shop.settings.overcommit,
-        )
+        wish = elsewhere(row, appliance, self._shop.settings.overcommit, leaves=host_id, home_hosts=reach)
         candidates = await self._shop.inventory.candidates(
             tx.session, self._shop.settings.reserved_memory_mib
         )

@@ -13,7 +13,14 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from cernvmapi.errors import CernVMError, Conflict, HostUnreachable, HypervisorFailed, NotFound
+from cernvmapi.errors import (
+    CernVMError,
+    Conflict,
+    HostUnreachable,
+    HypervisorFailed,
+    NotFound,
+    StoreUnavailable,
+)
 from cernvmapi.models import OperationStatus, Power, Status, VolumeKind
 from cernvmcontroller import naming
 from cernvmcontroller.hypervisor.migration import Passage
@@ -282,8 +289,15 @@ class Mover:
         await Move(shop, row, job).run()
 
     async def tidy(self, shop: Workshop, row: MachineRow) -> None:
-        """Remove what a move left on another host, where that host answers."""
-        await tidy(shop, row)
+        """Remove what a move left on another host; where that fails the machine is looked after anyway."""
+        try:
+            await tidy(shop, row)
+        except StoreUnavailable:
+            raise
+        except CernVMError as error:
+            _log.warning(
+                "something is left of a move", machine=row.id, host=row.moved_from, reason=error.detail
+            )
 
 
 async def _own(session: AsyncSession, row: MachineRow, pool: str) -> list[VolumeRow]:

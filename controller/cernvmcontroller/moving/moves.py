@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from cernvmapi.errors import Conflict, NotFound
@@ -13,7 +14,8 @@ from cernvmcontroller.machines.ledger import changed, standing, valid
 from cernvmcontroller.moving import balance
 from cernvmcontroller.moving.move import finish_moves
 from cernvmcontroller.moving.steps import Step
-from cernvmcontroller.placement import Wish, choose
+from cernvmcontroller.moving.wish import elsewhere
+from cernvmcontroller.placement import choose
 from cernvmcontroller.store import (
     Actor,
     Store,
@@ -33,7 +35,7 @@ if TYPE_CHECKING:
 
     from cernvmapi.lifecycle import MoveRequest
     from cernvmcontroller.machines.workshop import Workshop
-    from cernvmcontroller.placement import Candidate
+    from cernvmcontroller.placement import Candidate, Wish
     from cernvmcontroller.store.tables import MachineRow
 
 
@@ -105,25 +107,17 @@ class Moves:
         away = frozenset[str]()
         if row.apart is not None:
             away = await inventory.with_group(session, row.owner, row.apart) - {here.id}
-        return Wish(
-            vcpus=row.vcpus if row.promised else 1,
-            memory_mib=row.memory_mib if row.promised else 0,
-            disk_mib=row.disk_mib,
-            arch=appliance.arch,
-            host_arch=source.arch if live and source is not None else None,
-            # A guest that was started on these processors counts on all that they can do.
-            cpu_features=frozenset(source.cpu_features) if kvm and source is not None else frozenset(),
-            notebook=row.notebook,
-            base=appliance.sha256,
+        home_hosts = await self._home_hosts(session, row, here.spec.pool.name)
+        wish = elsewhere(row, appliance, shop.settings.overcommit, leaves=here.id, home_hosts=home_hosts)
+        return replace(
+            wish,
             host=host,
             cluster=row.cluster if host is None else None,
             away_from=away,
-            home_hosts=await self._home_hosts(session, row, here.spec.pool.name),
-            keeps_address=True,
-            leaves=here.id,
-            network=row.network,
+            host_arch=source.arch if live and source is not None else None,
+            # A guest that was started on these processors counts on all that they can do.
+            cpu_features=frozenset(source.cpu_features) if kvm and source is not None else frozenset(),
             acceleration=row.acceleration if live else None,
-            overcommit=shop.settings.overcommit,
         )
 
     async def _home_hosts(self, session: AsyncSession, row: MachineRow, pool: str) -> frozenset[str] | None:

@@ -276,6 +276,19 @@ async def test_what_is_left_on_a_host_that_went_is_removed_when_it_comes_back(tw
     assert naming.disk_volume(machine.id) not in lab.volumes("host1")
 
 
+async def test_a_machine_is_looked_after_also_while_something_of_it_cannot_be_removed(two_hosts):
+    lab = two_hosts
+    machine = await lab.started(host="host1")
+    lab.hypervisors["host1"].fail_next("delete_volume", HypervisorFailed("the file is busy"), times=3)
+    await ended(lab, await move(lab, machine))
+    lab.hypervisors["host2"].crash(machine.uuid)
+    assert (await lab.until(machine.id, Status.FAILED)).error is not None
+    for _ in range(3):
+        lab.engine.reconciler.poke(machine.id)
+        await lab.engine.reconciler.quiet()
+    await tidied(lab, machine)
+
+
 async def test_a_home_that_is_being_moved_is_nobody_elses(two_hosts):
     lab = two_hosts
     machine = await lab.started(host="host1")
