@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import subprocess
 import sys
 from contextlib import AsyncExitStack
@@ -153,6 +154,14 @@ class Site:
         except TimeoutError:
             raise AssertionError(f"not {status}, {power} within {seconds} s: {seen}") from None
         return seen
+
+    async def answers(self, machine: Machine, word: str) -> None:
+        """Type a word into a tiny guest's console until the guest repeats it."""
+        async with asyncio.timeout(30):
+            while f"CERNVMHUB-TINY-HEARD {word}" not in self.engine.consoles.text(machine.id)[0]:
+                with contextlib.suppress(ConnectionError):
+                    await self.engine.consoles.write(machine.id, f"{word}\n".encode())
+                await asyncio.sleep(0.5)
 
     async def remove(self, machine: str) -> None:
         """Remove a machine and its home."""

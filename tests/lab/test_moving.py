@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 import shutil
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
@@ -69,15 +67,6 @@ async def tidied(site: Site, machine: Machine) -> Machine:
     return await site.get(machine.id)
 
 
-async def answers(site: Site, machine: Machine, word: str) -> None:
-    """Type a word until the guest repeats it."""
-    async with asyncio.timeout(30):
-        while f"CERNVMHUB-TINY-HEARD {word}" not in site.engine.consoles.text(machine.id)[0]:
-            with contextlib.suppress(ConnectionError):
-                await site.engine.consoles.write(machine.id, f"{word}\n".encode())
-            await asyncio.sleep(0.5)
-
-
 def boots(site: Site, machine: Machine) -> int:
     """Return how often the guest came up, as far as its console tells."""
     return site.engine.consoles.text(machine.id)[0].count(UP)
@@ -107,14 +96,14 @@ async def test_a_running_machine_goes_there_and_back_and_does_not_notice(
 ) -> None:
     async with lab(tmp_path, shared=shared) as site:
         machine = await site.running("alpha", home=True)
-        await answers(site, machine, "before")
+        await site.answers(machine, "before")
         for host, other in (("beta", "alpha"), ("alpha", "beta")):
             await site.done(await move(site, machine, host))
             found = await tidied(site, machine)
             assert (found.host, found.status, found.power) == (host, Status.RUNNING, Power.ON)
             assert found.address == machine.address
             assert (runs_on(site, machine), site.domains(other)) == ([host], {})
-            await answers(site, machine, f"on-{host}")
+            await site.answers(machine, f"on-{host}")
         assert boots(site, machine) == 1
         if not shared:
             own = {naming.disk_volume(machine.id), naming.home_volume(machine.home or "")}
@@ -135,7 +124,7 @@ async def test_a_machine_that_is_off_goes_with_its_disk_and_home_and_starts_ther
         await agrees(site.options)
         await site.done(await site.engine.machines.start(ALICE, machine.id, None))
         assert runs_on(site, machine) == ["beta"]
-        await answers(site, machine, "hello")
+        await site.answers(machine, "hello")
         await site.remove(machine.id)
 
 
@@ -151,7 +140,7 @@ async def test_hosts_without_certificates_for_it_hand_nothing_over_in_clear(tmp_
         found = await tidied(site, machine)
         assert (found.host, found.power, runs_on(site, machine)) == ("alpha", Power.ON, ["alpha"])
         assert {name for name in site.volumes("beta") if not name.startswith("layer-")} == set()
-        await answers(site, machine, "still-here")
+        await site.answers(machine, "still-here")
         await site.remove(machine.id)
 
 
@@ -177,7 +166,7 @@ async def test_a_move_is_cancelled_under_way(tmp_path: Path) -> None:
         found = await tidied(site, machine)
         assert (found.host, found.power, runs_on(site, machine)) == ("alpha", Power.ON, ["alpha"])
         assert site.domains("beta") == {}
-        await answers(site, machine, "still-here")
+        await site.answers(machine, "still-here")
         assert boots(site, machine) == 1
         await agrees(site.options)
         await site.remove(machine.id)
@@ -192,7 +181,7 @@ async def test_a_controller_that_ends_under_way_finds_the_machine_on_one_host(tm
         found = await tidied(site, machine)
         assert runs_on(site, machine) == [found.host]
         assert (found.status, found.power) == (Status.RUNNING, Power.ON)
-        await answers(site, machine, "still-here")
+        await site.answers(machine, "still-here")
         await agrees(site.options)
         await site.remove(machine.id)
 
@@ -223,7 +212,7 @@ async def test_a_host_that_is_lost_under_way_does_not_make_two_of_the_machine(
         found = await tidied(site, machine)
         assert runs_on(site, machine) == [found.host]
         await site.becomes(machine.id, Status.RUNNING, Power.ON)
-        await answers(site, machine, "still-here")
+        await site.answers(machine, "still-here")
         assert boots(site, machine) == 1
         await site.remove(machine.id)
 
@@ -240,7 +229,7 @@ async def test_a_host_is_drained_while_its_machines_run(tmp_path: Path) -> None:
         for machine in made:
             assert (await tidied(site, machine)).host == "beta"
             assert runs_on(site, machine) == ["beta"]
-            await answers(site, machine, "moved")
+            await site.answers(machine, "moved")
             assert boots(site, machine) == 1
         assert site.domains("alpha") == {}
         await agrees(site.options)
@@ -262,7 +251,7 @@ async def test_the_machines_of_a_host_without_power_start_elsewhere_and_go_when_
         assert done.status is OperationStatus.SUCCEEDED, done
         found = await site.becomes(machine.id, Status.RUNNING, Power.ON, 60)
         assert (found.host, found.home, runs_on(site, machine)) == ("beta", machine.home, ["beta"])
-        await answers(site, machine, "elsewhere")
+        await site.answers(machine, "elsewhere")
         await alpha.start()
         await tidied(site, machine)
         assert site.domains("alpha") == {}
@@ -286,6 +275,6 @@ async def test_a_home_comes_to_the_host_where_there_is_room(tmp_path: Path) -> N
         await tidied(site, machine)
         assert home in site.volumes("beta")
         assert {name for name in site.volumes("alpha") if not name.startswith("layer-")} == set()
-        await answers(site, machine, "at-home")
+        await site.answers(machine, "at-home")
         await agrees(site.options)
         await site.remove(machine.id)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 import json
 import subprocess
 from typing import TYPE_CHECKING
@@ -20,18 +18,8 @@ from cernvmcontroller import naming
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from cernvmapi.models import Machine
 
 pytestmark = pytest.mark.machines
-
-
-async def answers(site: Site, machine: Machine, word: str) -> None:
-    """Type a word until the guest repeats it."""
-    async with asyncio.timeout(30):
-        while f"CERNVMHUB-TINY-HEARD {word}" not in site.engine.consoles.text(machine.id)[0]:
-            with contextlib.suppress(ConnectionError):
-                await site.engine.consoles.write(machine.id, f"{word}\n".encode())
-            await asyncio.sleep(0.5)
 
 
 def inside(path: Path) -> list[str]:
@@ -52,10 +40,10 @@ async def test_a_real_machine_is_kept_and_brought_back(tmp_path: Path) -> None:
             await site.done(await service.take(ALICE, machine.id, SnapshotRequest(name="on")))
             (kept,) = await service.all(machine.id)
             assert (kept.name, kept.memory, kept.current) == ("on", True, True)
-            await answers(site, machine, "later")
+            await site.answers(machine, "later")
             await site.done(await service.revert(ALICE, machine.id, "on"))
             await site.becomes(machine.id, Status.RUNNING, Power.ON)
-            await answers(site, machine, "again")
+            await site.answers(machine, "again")
             await site.end()
             await site.begin()
             assert [each.name for each in await service_of(site).all(machine.id)] == ["on"]

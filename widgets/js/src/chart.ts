@@ -1,7 +1,14 @@
 // One chart of lines over time, on a canvas (uPlot), in the colours of the page.
 
 import uPlot from "uplot";
-import type { Column, Line } from "./usage.ts";
+
+export type Column = "cpus" | "memory_mib" | "disk" | "network";
+
+/** One line of a chart; null where nothing was measured. */
+export interface Line {
+  label: string;
+  values: (number | null)[];
+}
 
 const HEIGHT = 130;
 const COLOURS = ["--cv-good", "--cv-busy"];

@@ -1,13 +1,11 @@
 // What a machine used: the range is chosen, the chart is loaded when it is first looked at.
 
+import type { Column, Line } from "./chart.ts";
 import { fill, h } from "./dom.ts";
 import type { Usage } from "./model.ts";
 import { texts } from "./texts.ts";
 import { memory } from "./units.ts";
 import type { Context } from "./view.ts";
-
-export type Column = "cpus" | "memory_mib" | "disk" | "network";
-export type Series = (number | null)[];
 
 const HOUR = 3600;
 const RANGES = { hour: HOUR, day: 24 * HOUR, week: 7 * 24 * HOUR, year: 365 * 24 * HOUR } as const;
@@ -64,11 +62,6 @@ export function usageCharts(context: Context, path: string): HTMLElement {
     if (element.open && drawn.length === 0) void show("hour");
   });
   return element;
-}
-
-export interface Line {
-  label: string;
-  values: Series;
 }
 
 interface Part {
