@@ -137,9 +137,14 @@ class Site:
         """Return a machine as the API shows it now."""
         return await self.engine.machines.get(machine)
 
-    async def done(self, operation: Operation, status: OperationStatus = OperationStatus.SUCCEEDED) -> None:
+    async def done(
+        self,
+        operation: Operation,
+        status: OperationStatus = OperationStatus.SUCCEEDED,
+        seconds: float = 45,
+    ) -> None:
         """Wait until an operation ended as it should."""
-        ended = await self.engine.operations.wait(operation.id, 45)
+        ended = await self.engine.operations.wait(operation.id, seconds)
         machine = await self.engine.machines.get(operation.subject.removeprefix("machine/"))
         assert ended.status is status, f"{ended}\n{machine.console_tail}"
 
@@ -157,7 +162,7 @@ class Site:
 
     async def answers(self, machine: Machine, word: str) -> None:
         """Type a word into a tiny guest's console until the guest repeats it."""
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             while f"CERNVMHUB-TINY-HEARD {word}" not in self.engine.consoles.text(machine.id)[0]:
                 with contextlib.suppress(ConnectionError):
                     await self.engine.consoles.write(machine.id, f"{word}\n".encode())

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.machines
 
 ROOT = Actor("root")
+PATIENCE = 150
+"""Seconds: a call that a host does not answer is given up after 30, and everything is asked again."""
 UP = "CERNVMHUB-TINY-READY"
 
 
@@ -63,7 +65,7 @@ async def tidied(site: Site, machine: Machine) -> Machine:
             row = await machines.get(session, machine.id)
         return row.moving_to is None and row.moved_from is None
 
-    await until(done, 60)
+    await until(done, PATIENCE)
     return await site.get(machine.id)
 
 
@@ -98,7 +100,7 @@ async def test_a_running_machine_goes_there_and_back_and_does_not_notice(
         machine = await site.running("alpha", home=True)
         await site.answers(machine, "before")
         for host, other in (("beta", "alpha"), ("alpha", "beta")):
-            await site.done(await move(site, machine, host))
+            await site.done(await move(site, machine, host), seconds=PATIENCE)
             found = await tidied(site, machine)
             assert (found.host, found.status, found.power) == (host, Status.RUNNING, Power.ON)
             assert found.address == machine.address
@@ -117,7 +119,7 @@ async def test_a_machine_that_is_off_goes_with_its_disk_and_home_and_starts_ther
     async with lab(tmp_path) as site:
         machine = await site.running("alpha", home=True)
         await site.done(await site.engine.machines.shutdown(ALICE, machine.id))
-        await site.done(await move(site, machine))
+        await site.done(await move(site, machine), seconds=PATIENCE)
         found = await tidied(site, machine)
         assert (found.host, found.status, site.domains("alpha")) == ("beta", Status.STOPPED, {})
         assert {name for name in site.volumes("alpha") if not name.startswith("layer-")} == set()
@@ -133,7 +135,7 @@ async def test_hosts_without_certificates_for_it_hand_nothing_over_in_clear(tmp_
         machine = await site.running("alpha")
         shutil.rmtree(site.hosts["beta"].place.folder / "etc" / "pki-qemu")
         operation = await move(site, machine)
-        await site.done(operation, OperationStatus.FAILED)
+        await site.done(operation, OperationStatus.FAILED, PATIENCE)
         failed = await site.engine.operations.get(operation.id)
         assert failed.error is not None
         assert "cannot encrypt what is moved" in failed.error.detail
@@ -207,7 +209,7 @@ async def test_a_host_that_is_lost_under_way_does_not_make_two_of_the_machine(
             await until(noticed, 60)
             assert len(runs_on(site, machine)) == 1
             host.mend()
-        ended = await site.engine.operations.wait(operation.id, 90)
+        ended = await site.engine.operations.wait(operation.id, PATIENCE)
         assert ended.status is not OperationStatus.RUNNING, ended
         found = await tidied(site, machine)
         assert runs_on(site, machine) == [found.host]
@@ -224,7 +226,7 @@ async def test_a_host_is_drained_while_its_machines_run(tmp_path: Path) -> None:
     async with lab(tmp_path) as site:
         made = [await site.running("alpha", home=home) for home in (True, False)]
         operation = await site.engine.drains.drain(ROOT, "alpha", DrainRequest())
-        ended = await site.engine.operations.wait(operation.id, 90)
+        ended = await site.engine.operations.wait(operation.id, PATIENCE)
         assert ended.status is OperationStatus.SUCCEEDED, ended
         for machine in made:
             assert (await tidied(site, machine)).host == "beta"

@@ -300,8 +300,7 @@ def _made(pool: Any, name: str, xml: str) -> tuple[Any, bool]:
         return pool.createXML(xml), True
     except libvirt.libvirtError as error:
         if error.get_error_code() == libvirt.VIR_ERR_OPERATION_INVALID:
-            pool.refresh()
-            known = _volume_or_none(pool, name)
+            known = _looked_again(pool, name)
         elif error.get_error_code() == libvirt.VIR_ERR_STORAGE_VOL_EXIST:
             known = pool.storageVolLookupByName(name)
         if known is None:
@@ -309,12 +308,18 @@ def _made(pool: Any, name: str, xml: str) -> tuple[Any, bool]:
         return known, False
 
 
+def _looked_again(pool: Any, name: str) -> Any:
+    """Return a volume that may have come since libvirt looked last, or None."""
+    with contextlib.suppress(libvirt.libvirtError):  # it does not look while something is uploaded
+        pool.refresh()
+    return _volume_or_none(pool, name)
+
+
 def _delete(pool: Any, name: str, *, look: bool = False) -> None:
     """Delete a volume; on request one that another host made in the pool, too."""
     volume = _volume_or_none(pool, name)
     if volume is None and look:
-        pool.refresh()
-        volume = _volume_or_none(pool, name)
+        volume = _looked_again(pool, name)
     if volume is None:
         return
     try:
