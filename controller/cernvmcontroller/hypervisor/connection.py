@@ -15,7 +15,7 @@ from cernvmcontroller.hypervisor import errors, eventloop
 from cernvmcontroller.hypervisor.breaker import BackOff, Breaker
 from cernvmcontroller.hypervisor.domainevents import DomainEvents
 from cernvmcontroller.hypervisor.interface import Callback, ConnectionEvent, HypervisorEvent
-from cernvmcontroller.hypervisor.lent import Lent
+from cernvmcontroller.hypervisor.lent import Lent, forget_frames
 from cernvmcontroller.hypervisor.peer import Address, Peer, connections, hang_up
 from cernvmcontroller.hypervisor.refusal import explain, shown
 from cernvmcontroller.hypervisor.workers import Workers, in_own_thread
@@ -213,6 +213,9 @@ class Connection:
         connection = _opened(self.uri)
         try:
             yield connection
+        except BaseException as error:
+            forget_frames(error)
+            raise
         finally:
             with contextlib.suppress(libvirt.libvirtError):
                 connection.close()

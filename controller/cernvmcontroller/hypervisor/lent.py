@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
+import traceback
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import libvirt
@@ -51,6 +52,9 @@ class Lent:
             self._calls += 1
         try:
             return function(self.connection)
+        except BaseException as error:
+            forget_frames(error)
+            raise
         finally:
             with self._lock:
                 self._calls -= 1
@@ -76,3 +80,18 @@ class Lent:
         with contextlib.suppress(libvirt.libvirtError):
             self.connection.close()
         self.closed.set()
+
+
+def forget_frames(error: BaseException) -> None:
+    """Let go of what the calls that ended in an error had in their variables.
+
+    libvirt's objects hold their connection. In the traceback of an error that somebody keeps they would keep
+    it open until the garbage collection, which then ends it in the middle of anything; libvirt has crashed
+    there.
+    """
+    seen: set[int] = set()
+    each: BaseException | None = error
+    while each is not None and id(each) not in seen:
+        seen.add(id(each))
+        traceback.clear_frames(each.__traceback__)
+        each = each.__cause__ or each.__context__

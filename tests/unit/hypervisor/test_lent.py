@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import weakref
 
 import pytest
 
@@ -70,3 +71,27 @@ def test_a_call_that_fails_is_over_too(lent: Lent) -> None:
     with pytest.raises(RuntimeError):
         lent.call(fail)
     assert lent.closed.wait(DEADLINE)
+
+
+class Thing:
+    """Of a connection, as libvirt's domains are."""
+
+
+def test_what_a_call_had_is_let_go_of_with_its_error(lent: Lent) -> None:
+    seen: list[weakref.ref[Thing]] = []
+
+    def libvirts() -> None:
+        raise KeyError("libvirt's")
+
+    def fail(_connection: object) -> None:
+        thing = Thing()
+        seen.append(weakref.ref(thing))
+        try:
+            libvirts()
+        except KeyError as error:
+            raise ValueError("ours") from error
+
+    with pytest.raises(ValueError, match="ours") as raised:
+        lent.call(fail)
+    assert raised.value.__traceback__ is not None
+    assert seen[0]() is None, "nothing waits for the garbage collection"

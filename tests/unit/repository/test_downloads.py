@@ -41,7 +41,7 @@ class Site:
         await self.repository.load()
         fetcher = Fetcher(Policy.of(["127.0.0.1"]), ssl.create_default_context())
         self.downloads = Downloads(self.store, fetcher, self.repository, self.settings)
-        self.operations = Operations(self.store, {"appliance": self.downloads.cancel})
+        self.operations = Operations(self.store, {"appliance.download": self.downloads.cancel})
         await self.downloads.start()
 
     async def restart(self):

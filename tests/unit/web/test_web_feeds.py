@@ -43,7 +43,7 @@ async def real(engine, served, tmp_path):
     engine.catalogue = Catalogue(store)
     engine.repository = Repository(store, [], None, tmp_path)
     engine.downloads = Downloads(store, fetcher, engine.repository)
-    engine.operations = Operations(store, {"appliance": engine.downloads.cancel})
+    engine.operations = Operations(store, {"appliance.download": engine.downloads.cancel})
     yield served
     await engine.downloads.close()
     await engine.feeds.close()
