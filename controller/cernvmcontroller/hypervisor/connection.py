@@ -62,6 +62,8 @@ class Connection:
         self.uri = uri
         self.name = shown(uri)
         self._peer = Peer.of(uri)
+        self._address: Address | None = None
+        self._single = uri.startswith("test:")  # another connection would be another host
         self.deadline = deadline
         self.connect_deadline = connect_deadline
         self.reason = "not connected yet"
@@ -145,9 +147,14 @@ class Connection:
     # --- calls ---
 
     async def call(
-        self, function: Callable[[Any], T], *, deadline: float | None = None, slow: bool = False
+        self,
+        function: Callable[[Any], T],
+        *,
+        deadline: float | None = None,
+        slow: bool = False,
+        lasting: bool = False,
     ) -> T:
-        """Call `function` with libvirt's connection in a thread and return what it returns.
+        """Call `function` with a connection of libvirt's in a thread and return what it returns.
 
         Parameters
         ----------
@@ -156,6 +163,9 @@ class Connection:
         slow
             It takes libvirt more than a moment (a start, an upload): it waits with its like, so that
             a thousand starts keep nobody from asking how a machine is.
+        lasting
+            It leaves something behind that lives on with the connection (a stream): it has the first one,
+            whose end is told of (`when_lost`).
 
         Raises
         ------
@@ -168,7 +178,8 @@ class Connection:
         seconds = self.deadline if deadline is None else deadline
         try:
             workers = self._slow if slow else self._quick
-            result = await workers.run(lambda: lent.call(function), seconds)
+            do = lent.call_first if lasting else lent.call
+            result = await workers.run(lambda: do(function), seconds)
         except TimeoutError:
             if self._breaker.missed():
                 self._lose(lent, f"no answer {self._breaker.threshold} times in a row")
@@ -195,9 +206,8 @@ class Connection:
     def own(self) -> Iterator[Any]:
         """Yield a connection of libvirt's that nobody else uses (in a thread), for what takes long.
 
-        Of several calls on one connection libvirt before 10.4 may let one write into the stack of another
-        that has returned already (CVE-2024-4418). In the stack of a thread that has ended that is the
-        process' end, seen where a host was lost in the middle of a migration that was asked how far it is.
+        What takes long may end the daemon's patience with the others' calls, and be ended with a connection
+        (`~cernvmcontroller.hypervisor.lent` says why no two calls share one).
 
         Raises
         ------
@@ -206,8 +216,8 @@ class Connection:
         libvirt.libvirtError
             It does not come about.
         """
-        if self.uri.startswith("test:"):
-            yield self.connected().connection  # another one would be another host
+        if self._single:
+            yield self.connected().connection
             return
         self.connected()
         connection = _opened(self.uri)
@@ -301,10 +311,11 @@ class Connection:
         self._breaker.answered()
         assert self._loop is not None
         self._events = DomainEvents(self._hear)
-        events, lent = self._events, Lent(connection)
+        another = None if self._single else lambda: _opened(self.uri)
+        events, lent = self._events, Lent(connection, another)
         try:
             await in_own_thread(
-                lambda: lent.call(lambda libvirts: self._watch(libvirts, events)),
+                lambda: lent.call_first(lambda libvirts: self._watch(libvirts, events)),
                 "hypervisor watch",
                 self.connect_deadline,
             )
@@ -312,7 +323,7 @@ class Connection:
             events.mute()
             lent.give_up()
             raise HostUnreachable(f"{self.name} answered and then did not: {error}") from error
-        self._lent, self.reason = lent, ""
+        self._lent, self.reason, self._address = lent, "", address
 
     def _hang_up(self) -> None:
         """End the attempt that hung last: until now it could tell that the peer answers again."""
@@ -351,6 +362,8 @@ class Connection:
         log.warning("lost the connection to %s: %s", self.name, reason)
         self._forget(reason)
         lent.give_up()
+        if lent.opening and self._address is not None:
+            hang_up(self._address, set())  # libvirt would wait there for ever
         self._stop_workers()
         self._make_workers()
         self._emit(ConnectionEvent(alive=False, reason=reason))

@@ -49,7 +49,9 @@ class LibvirtStream:
         """Begin to listen."""
         # A connection that breaks takes its streams along without a word to them.
         self._forget = self._connection.when_lost(self._end)
-        await self._connection.call(lambda _: self._stream.eventAddCallback(self._mask, self._serve, None))
+        await self._connection.call(
+            lambda _: self._stream.eventAddCallback(self._mask, self._serve, None), lasting=True
+        )
 
     # --- asyncio's side ---
 
@@ -89,13 +91,13 @@ class LibvirtStream:
             if self._ended:
                 return
         with contextlib.suppress(Exception):  # a connection that is gone took the stream with it
-            await self._connection.call(lambda _: self._finish(abort=True))
+            await self._connection.call(lambda _: self._finish(abort=True), lasting=True)
         self._end()
 
     async def _ask_for(self, event: int) -> None:
         """Have libvirt say when it has something to read or takes something; end where it does not answer."""
         try:
-            await self._connection.call(lambda _: self._update(event))
+            await self._connection.call(lambda _: self._update(event), lasting=True)
         except CernVMError as error:
             self._end()
             raise ConnectionResetError(error.detail) from error
@@ -216,6 +218,6 @@ async def _open(connection: Connection, attach: Any, uuid: str) -> LibvirtStream
         attach(domain, stream)
         return stream
 
-    opened = LibvirtStream(connection, await connection.call(make))
+    opened = LibvirtStream(connection, await connection.call(make, lasting=True))
     await opened.watch()
     return opened

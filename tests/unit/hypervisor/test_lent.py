@@ -95,3 +95,51 @@ def test_what_a_call_had_is_let_go_of_with_its_error(lent: Lent) -> None:
         lent.call(fail)
     assert raised.value.__traceback__ is not None
     assert seen[0]() is None, "nothing waits for the garbage collection"
+
+
+def test_two_calls_at_a_time_have_a_connection_each() -> None:
+    opened: list[Libvirts] = []
+
+    def another() -> Libvirts:
+        opened.append(Libvirts())
+        return opened[-1]
+
+    lent = Lent(Libvirts(), another)
+    inner = lent.call(lambda mine: (mine, lent.call(lambda theirs: theirs)))
+    assert inner == (opened[0], opened[1])
+    assert lent.call(lambda mine: mine) in opened, "one that is free is lent again"
+    assert len(opened) == 2
+    lent.give_up()
+    assert lent.closed.wait(DEADLINE)
+    assert [each.closed for each in (lent.connection, *opened)] == [1, 1, 1]
+
+
+def test_what_lasts_has_the_first_connection_one_call_after_the_other() -> None:
+    lent = Lent(Libvirts(), Libvirts)
+    inside = []
+
+    def enter(libvirts: Libvirts) -> None:
+        assert libvirts is lent.connection
+        inside.append(threading.get_ident())
+        assert len(inside) == 1
+        inside.pop()
+
+    calls = [threading.Thread(target=lent.call_first, args=(enter,)) for _ in range(8)]
+    for call in calls:
+        call.start()
+    for call in calls:
+        call.join()
+    assert not lent.opening
+
+
+def test_one_more_that_does_not_come_about_is_that_calls_failure_alone() -> None:
+    def another() -> Libvirts:
+        assert lent.opening == 1
+        raise OSError("no")
+
+    lent = Lent(Libvirts(), another)
+    with pytest.raises(OSError, match="no"):
+        lent.call(lambda libvirts: libvirts)
+    assert not lent.opening
+    lent.give_up()
+    assert lent.closed.wait(DEADLINE)

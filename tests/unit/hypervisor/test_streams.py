@@ -25,7 +25,8 @@ class Failing:
     def when_lost(self, _callback: Callable[[], None]) -> Callable[[], None]:
         return lambda: None
 
-    async def call(self, function: Callable[[Any], Any]) -> Any:
+    async def call(self, function: Callable[[Any], Any], *, lasting: bool) -> Any:
+        assert lasting
         if self.error is not None:
             raise self.error
         return function(None)
