@@ -17,6 +17,7 @@ import msgspec
 
 from cernvmapi import (
     catalogueverbs,
+    definitionverbs,
     hostverbs,
     lifecycleverbs,
     machineverbs,
@@ -51,7 +52,9 @@ _METRICS: Call[str] = Call("GET", "/metrics", str)
 _OPENAPI: Call[dict[str, Any]] = Call("GET", "/openapi.json", dict[str, Any])
 
 
-class Machines(machineverbs.MachineVerbs, lifecycleverbs.LifecycleVerbs, SyncGroup):
+class Machines(
+    machineverbs.MachineVerbs, lifecycleverbs.LifecycleVerbs, definitionverbs.DefinitionVerbs, SyncGroup
+):
     """The machines."""
 
 
@@ -103,7 +106,9 @@ class UsageOf(usageverbs.UsageVerbs, SyncGroup):
     """What machines used."""
 
 
-class AsyncMachines(machineverbs.MachineVerbs, lifecycleverbs.LifecycleVerbs, AsyncGroup):
+class AsyncMachines(
+    machineverbs.MachineVerbs, lifecycleverbs.LifecycleVerbs, definitionverbs.DefinitionVerbs, AsyncGroup
+):
     """The machines."""
 
 

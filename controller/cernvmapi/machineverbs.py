@@ -11,7 +11,6 @@ from cernvmapi.models import (
     MachineChange,
     MachineCreate,
     MachineStart,
-    MachineXml,
     Operation,
     Page,
     Session,
@@ -107,11 +106,6 @@ class MachineVerbs:
             raise TypeError("Give a MachineChange or its fields, not both.")
         body = request or MachineChange(**fields)
         return Call("PATCH", path("machines", machine_id), Machine, body=body)
-
-    @verb
-    def xml(self, machine_id: str) -> Call[MachineXml]:
-        """Return a machine's domain as libvirt has it, for administrators."""
-        return Call("GET", path("machines", machine_id, "xml"), MachineXml)
 
     @verb
     def start(

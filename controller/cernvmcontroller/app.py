@@ -26,6 +26,7 @@ from cernvmcontroller.catalogue.options import CatalogueOptions
 from cernvmcontroller.catalogue.sources import load_feeds
 from cernvmcontroller.commands import COMMANDS
 from cernvmcontroller.context import refuse_oversize, refuse_secrets
+from cernvmcontroller.definitions.options import DefinitionOptions
 from cernvmcontroller.engine import Engine
 from cernvmcontroller.hypervisor import open_hypervisor
 from cernvmcontroller.hypervisor.bandwidth import Bandwidth
@@ -68,7 +69,9 @@ if TYPE_CHECKING:
 log = logger(__name__)
 
 
-class CernVMController(MachineOptions, CatalogueOptions, MovingOptions, PlacementOptions, Application):
+class CernVMController(
+    MachineOptions, CatalogueOptions, DefinitionOptions, MovingOptions, PlacementOptions, Application
+):
     """The controller of CernVM Hub: the one process that talks to libvirt and writes the database."""
 
     name = Unicode("cernvm-controller")
@@ -430,6 +433,7 @@ class CernVMController(MachineOptions, CatalogueOptions, MovingOptions, Placemen
             policy=policy,
             quota=self.quota,
             reserved_memory_mib=self.reserved_memory_mib,
+            xml_experts=frozenset(self.xml_experts),
             moves_encrypted=self.moves_encrypted,
             fence_command=tuple(self.fence_command),
             layer=Path(self.layer) if self.layer else None,

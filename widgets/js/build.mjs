@@ -15,12 +15,13 @@ const shared = {
 };
 
 rmSync(folder, { recursive: true, force: true });
-await build({
+const made = await build({
   ...shared,
   entryPoints: ["src/page.ts", "src/widget.ts", "src/views.css"],
   outdir: folder,
   splitting: true,
   chunkNames: "part-[hash]",
+  metafile: true,
 });
 // In one piece, for a kernel to send where the notebook server serves no views.
 await build({
@@ -30,12 +31,12 @@ await build({
   define: { INLINE: "true" },
 });
 
-// What is bundled keeps its licences.
-const { dependencies } = JSON.parse(readFileSync("package.json", "utf8"));
-const notices = Object.keys(dependencies)
-  .filter((name) => name !== "esbuild")
-  .map((name) => {
-    const files = readdirSync(`node_modules/${name}`).filter((file) => /^licen[cs]e/i.test(file));
-    return [name, ...files.map((file) => readFileSync(`node_modules/${name}/${file}`, "utf8"))].join("\n\n");
-  });
+// What is bundled keeps its licences, whoever brought it along.
+const bundled = Object.keys(made.metafile.inputs)
+  .map((file) => /(?:^|\/)node_modules\/((?:@[^/]+\/)?[^/]+)\//.exec(file)?.[1])
+  .filter(Boolean);
+const notices = [...new Set(bundled)].sort().map((name) => {
+  const files = readdirSync(`node_modules/${name}`).filter((file) => /^licen[cs]e/i.test(file));
+  return [name, ...files.map((file) => readFileSync(`node_modules/${name}/${file}`, "utf8"))].join("\n\n");
+});
 writeFileSync(`${folder}/licences.txt`, notices.join("\n\n\n"));

@@ -242,13 +242,6 @@ class MachineStart(Received, frozen=True, kw_only=True):
     """Boot anew although the machine was stored: its memory is thrown away."""
 
 
-class MachineXml(Sent, frozen=True, kw_only=True):
-    """A machine's domain, as libvirt on its host has it (https://libvirt.org/formatdomain.html)."""
-
-    machine: str
-    xml: str
-
-
 class Console(Sent, frozen=True, kw_only=True):
     """The end of what a machine wrote to its serial console."""
 

@@ -101,9 +101,10 @@ class Domains:
 
         return await self._connection.call(look)
 
-    async def xml(self, uuid: str) -> str:
-        """Return a domain's XML."""
-        return str(await self._connection.call(lambda c: c.lookupByUUIDString(uuid).XMLDesc()))
+    async def xml(self, uuid: str, *, defined: bool) -> str:
+        """Return a domain's XML: of what runs, or of its definition."""
+        flags = libvirt.VIR_DOMAIN_XML_INACTIVE if defined else 0
+        return str(await self._connection.call(lambda c: c.lookupByUUIDString(uuid).XMLDesc(flags)))
 
     async def define(self, xml: str) -> None:
         """Define, or define anew."""

@@ -168,9 +168,10 @@ class FakeHypervisor(FakeMigration, FakeRunning, FakeScreens, FakeSnapshots):
         return known.state() if known else None
 
     @verb
-    async def domain_xml(self, uuid: str) -> str:
+    async def domain_xml(self, uuid: str, *, defined: bool = False) -> str:
         """Return its XML."""
-        return self.host.domain(uuid).xml
+        known = self.host.domain(uuid)
+        return known.xml if defined or known.power is Power.OFF else known.runs or known.xml
 
     @verb
     async def define(self, xml: str) -> None:

@@ -42,6 +42,7 @@ class FakeDomain:
     uuid: str
     name: str
     xml: str
+    """Its definition."""
     power: Power = Power.OFF
     reason: str = "unknown"
     obeys: bool = True
@@ -52,6 +53,8 @@ class FakeDomain:
     """By name, the oldest first."""
     reverted: list[str] = field(default_factory=list)
     """To which of them it was brought back, in order."""
+    runs: str = ""
+    """The definition that it was started with."""
     run: int = 0
     used: dict[str, Any] = field(default_factory=dict)
     """What it used since its start, by the fields of `DomainStatistics`; a test says so."""
@@ -62,14 +65,9 @@ class FakeDomain:
 
     def describe(self, told: MachineMetadata) -> None:
         """Take over what is to be told of it."""
-        root = etree.fromstring(self.xml.encode())
-        place = root.find("metadata")
-        if place is None:
-            place = etree.SubElement(root, "metadata")
-        for old in place.iterfind(f"{{{metadata.NAMESPACE}}}*"):
-            place.remove(old)
-        place.append(metadata.element(told))
-        self.xml = etree.tostring(root, encoding="unicode")
+        self.xml = _described(self.xml, told)
+        if self.runs:
+            self.runs = _described(self.runs, told)
 
     def statistics(self) -> DomainStatistics:
         """Return its counters; those that no test set stand still."""
@@ -195,7 +193,7 @@ class FakeHost:
     def boot(self, domain: FakeDomain) -> None:
         """Begin a run; its counters begin at zero."""
         self.boots += 1
-        domain.run, domain.used = self.boots, {}
+        domain.run, domain.used, domain.runs = self.boots, {}, domain.xml
         domain.power, domain.reason = Power.ON, "restored" if domain.stored else "booted"
         domain.stored = False
 
@@ -212,3 +210,14 @@ class FakeHost:
         for name in sources["filter"]:
             if name not in self.filters:
                 raise HypervisorFailed(f"internal error: referenced filter '{name}' is missing")
+
+
+def _described(xml: str, told: MachineMetadata) -> str:
+    root = etree.fromstring(xml.encode())
+    place = root.find("metadata")
+    if place is None:
+        place = etree.SubElement(root, "metadata")
+    for old in place.iterfind(f"{{{metadata.NAMESPACE}}}*"):
+        place.remove(old)
+    place.append(metadata.element(told))
+    return etree.tostring(root, encoding="unicode")

@@ -224,8 +224,8 @@ class Hypervisor(Lifecycle, Migration, Screens, Snapshots, Surveyed, Protocol):
         """Return one domain, or None when there is no such."""
         ...
 
-    async def domain_xml(self, uuid: str) -> str:
-        """Return the domain's XML as it is now."""
+    async def domain_xml(self, uuid: str, *, defined: bool = False) -> str:
+        """Return the domain's XML as it is now; with `defined`, as it is started next."""
         ...
 
     async def define(self, xml: str) -> None:

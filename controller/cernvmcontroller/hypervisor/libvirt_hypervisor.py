@@ -134,9 +134,9 @@ class LibvirtHypervisor:
         """Return one domain, or None."""
         return await self._domains.one(uuid)
 
-    async def domain_xml(self, uuid: str) -> str:
-        """Return a domain's XML."""
-        return await self._domains.xml(uuid)
+    async def domain_xml(self, uuid: str, *, defined: bool = False) -> str:
+        """Return a domain's XML, of what runs or of its definition."""
+        return await self._domains.xml(uuid, defined=defined)
 
     async def define(self, xml: str) -> None:
         """Define, or define anew."""

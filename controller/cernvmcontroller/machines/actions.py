@@ -31,6 +31,7 @@ class Action(StrEnum):
     REVERT = "revert"
     FORGET = "forget-snapshot"
     MOVE = "move"
+    XML = "xml"
     DELETE = "delete"
 
 
@@ -47,6 +48,7 @@ class Standing:
 
 
 _SNAPSHOTS = (Action.SNAPSHOT, Action.REVERT, Action.FORGET)
+_NOT_WHILE_STORED = (*_SNAPSHOTS, Action.MOVE, Action.XML)
 _WHILE_ON = (
     Action.SHUTDOWN,
     Action.POWEROFF,
@@ -56,12 +58,13 @@ _WHILE_ON = (
     Action.STORE,
     *_SNAPSHOTS,
     Action.MOVE,
+    Action.XML,
 )
 _WHILE_MOVING = (Action.SHUTDOWN, Action.POWEROFF, Action.DELETE)
 """What breaks the move off first."""
-_WHILE_PAUSED = (Action.SHUTDOWN, Action.POWEROFF, Action.REBOOT, Action.RESUME)
+_WHILE_PAUSED = (Action.SHUTDOWN, Action.POWEROFF, Action.REBOOT, Action.RESUME, Action.XML)
 _NEW = (Action.START, Action.MOVE, Action.LOCK, Action.DELETE)
-_OFF = (Action.START, *_SNAPSHOTS, Action.MOVE, Action.LOCK, Action.DELETE)
+_OFF = (Action.START, *_SNAPSHOTS, Action.MOVE, Action.XML, Action.LOCK, Action.DELETE)
 
 _VALID: dict[Status, tuple[Action, ...]] = {
     Status.PENDING: _NEW,
@@ -99,6 +102,7 @@ _DOING: dict[Action, str] = {
     Action.REVERT: "brought back to a snapshot",
     Action.FORGET: "rid of a snapshot",
     Action.MOVE: "moved",
+    Action.XML: "given another definition",
     Action.DELETE: "deleted",
 }
 
@@ -110,7 +114,7 @@ def _valid(machine: Standing) -> tuple[Action, ...]:
     if machine.moving_to is not None:
         return tuple(action for action in valid if action in _WHILE_MOVING)
     if machine.stored:
-        valid = tuple(action for action in valid if action not in (*_SNAPSHOTS, Action.MOVE))
+        valid = tuple(action for action in valid if action not in _NOT_WHILE_STORED)
     if machine.status is Status.RUNNING and machine.power is Power.PAUSED:
         return (*_WHILE_PAUSED, Action.LOCK, Action.DELETE)
     return valid
@@ -151,7 +155,7 @@ def check(action: Action, machine: Standing) -> bool:
             f"The machine cannot be {_DOING[action]} while it is moved to the host {machine.moving_to}: wait "
             "until it is there, or cancel that."
         )
-    if machine.stored and action in (*_SNAPSHOTS, Action.MOVE):
+    if machine.stored and action in _NOT_WHILE_STORED:
         raise Conflict(
             f"The machine cannot be {_DOING[action]}: its memory is stored on its host. Start it first."
         )

@@ -10,7 +10,6 @@ from cernvmapi.models import (
     Machine,
     MachineChange,
     MachineCreate,
-    MachineXml,
     Operation,
     OperationStatus,
     Page,
@@ -90,24 +89,6 @@ class Machines:
             next=found.next,
             event_id=found.event_id,
         )
-
-    async def xml(self, machine_id: str) -> MachineXml:
-        """Return a machine's domain as its host has it now.
-
-        Raises
-        ------
-        NotFound
-            It never ran.
-        HostUnreachable
-            Its host does not answer.
-        """
-        async with self._store.read() as session:
-            row = await machines.get(session, machine_id)
-        try:
-            xml = await self._shop.inventory.link(row.host).hypervisor.domain_xml(row.uuid)
-        except NotFound:
-            raise NotFound("The machine is not defined on its host: it has not been started yet.") from None
-        return MachineXml(machine=machine_id, xml=xml)
 
     async def console(self, machine_id: str) -> Console:
         """Return the end of a machine's serial console: of this boot, or what was kept of the last one."""

@@ -49,6 +49,8 @@ class Settings:
     metrics_per_machine: bool = False
     fence_command: tuple[str, ...] = ()
     """Switches a dead host off before its machines are started elsewhere; ``{host}`` for its name."""
+    xml_experts: frozenset[str] = frozenset()
+    """Users who may break the rules for definitions, when they say so."""
     moves_encrypted: bool = True
     """Whether hosts encrypt the machines that they hand over to each other."""
     layer: Path | None = None

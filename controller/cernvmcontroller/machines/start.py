@@ -11,6 +11,7 @@ from cernvmapi.errors import Conflict, NotFound, StartFailed
 from cernvmapi.models import OperationStatus, Phase, Power, Status, Target, VolumeKind
 from cernvmcontroller import naming
 from cernvmcontroller.context import NetworkIdentity, compose, seed_image
+from cernvmcontroller.definitions.merge import merged
 from cernvmcontroller.guests.verdict import refuse_ended, refuse_mismatch
 from cernvmcontroller.hypervisor.domainxml import build
 from cernvmcontroller.hypervisor.lifecycle import SAVED
@@ -18,7 +19,7 @@ from cernvmcontroller.hypervisor.specs import DomainSpec, MachineMetadata, Volum
 from cernvmcontroller.machines.homebringing import bring
 from cernvmcontroller.machines.ledger import finish_operations, mark
 from cernvmcontroller.machines.reach import reach
-from cernvmcontroller.store import operations, volumes
+from cernvmcontroller.store import definitions, operations, volumes
 from cernvmcontroller.store.tables import MachineRow, VolumeRow
 
 if TYPE_CHECKING:
@@ -156,8 +157,9 @@ class Start:
     async def _define(self) -> None:
         row = self.row
         acceleration = await self.job.until(asyncio.shield(self.host.acceleration))
-        async with self.shop.ledger.change(row.id, status=Status.STARTING) as (_, current):
+        async with self.shop.ledger.change(row.id, status=Status.STARTING) as (tx, current):
             current.acceleration = acceleration
+            own = await definitions.own(tx.session, row.id)
         assert self.disk is not None
         # Machines outlive their appliances: what was taken out of the configuration is still listed.
         appliance = await self.shop.repository.appliance(row.appliance)
@@ -195,7 +197,8 @@ class Start:
             layer=self.layer.path if self.layer else None,
             bandwidth=self.host.spec.bandwidth,
         )
-        await self.hypervisor.define(build(spec))
+        xml = build(spec)
+        await self.hypervisor.define(merged(own, xml) if own is not None else xml)
 
     async def _create(self) -> None:
         state = await self.hypervisor.domain(self.row.uuid)

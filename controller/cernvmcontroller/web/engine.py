@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from cernvmapi.clusters import Cluster, ClusterChange, ClusterCreate, ClusterMembers
     from cernvmapi.consoles import ConsoleKind, ConsoleRequest, MachineKeys
+    from cernvmapi.definitions import Definition, MachineXml, XmlChange, XmlChanged
     from cernvmapi.hosts import (
         DrainRequest,
         EvacuateRequest,
@@ -42,7 +43,6 @@ if TYPE_CHECKING:
         Machine,
         MachineChange,
         MachineCreate,
-        MachineXml,
         Network,
         Operation,
         OperationStatus,
@@ -116,9 +116,6 @@ class Machines(Protocol):
     async def put_session(self, actor: Actor, machine_id: str, session: Session) -> Machine:
         """Give the machine's notebook server (again) what it needs."""
 
-    async def xml(self, machine_id: str) -> MachineXml:
-        """Return the machine's domain; `NotFound` before its first start."""
-
     async def console(self, machine_id: str) -> Console:
         """Return the end of the machine's serial console."""
 
@@ -162,6 +159,22 @@ class Snapshots(Protocol):
 
     async def forget(self, actor: Actor, machine_id: str, name: str) -> Operation:
         """Begin to delete a snapshot."""
+
+
+class Definitions(Protocol):
+    """The XML of machines' domains; `NotFound` before the first start."""
+
+    async def get(self, machine_id: str) -> MachineXml:
+        """Return what a machine's host has."""
+
+    async def write(self, actor: Actor, machine_id: str, request: XmlChange) -> XmlChanged:
+        """Let it have another; `Invalid` where a rule or libvirt refuses it, `Conflict` where it changed."""
+
+    async def reset(self, actor: Actor, machine_id: str) -> XmlChanged:
+        """Bring the hub's own back."""
+
+    async def history(self, machine_id: str) -> list[Definition]:
+        """Return the changes, the newest first."""
 
 
 class Moves(Protocol):
@@ -426,6 +439,10 @@ class Engine(Protocol):
     @property
     def snapshots(self) -> Snapshots:
         """What machines were."""
+
+    @property
+    def definitions(self) -> Definitions:
+        """The XML of machines' domains."""
 
     @property
     def moves(self) -> Moves:

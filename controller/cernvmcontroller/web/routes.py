@@ -6,6 +6,7 @@ from typing import Any
 
 from cernvmapi.clusters import Cluster, ClusterChange, ClusterCreate, ClusterMembers
 from cernvmapi.consoles import ConsoleRequest, ConsoleTicket, MachineKeys
+from cernvmapi.definitions import Definition, MachineXml, XmlChange, XmlChanged
 from cernvmapi.hosts import (
     DrainRequest,
     EvacuateRequest,
@@ -33,7 +34,6 @@ from cernvmapi.models import (
     MachineChange,
     MachineCreate,
     MachineStart,
-    MachineXml,
     Network,
     Operation,
     Page,
@@ -49,6 +49,7 @@ from cernvmcontroller.web.endpoints import (
     catalogue,
     clusters,
     consoles,
+    definitions,
     events,
     hosts,
     lifecycle,
@@ -164,8 +165,21 @@ ROUTES: tuple[Route, ...] = (
         body=Session, body_required=True,
     ),
     _route(
-        "GET /machines/{id}/xml", _A, machines.get_machine_xml, MachineXml, "machines",
+        "GET /machines/{id}/xml", _A, definitions.get_machine_xml, MachineXml, "machines",
         "Get a machine's domain as libvirt has it", asks_host=True,
+    ),
+    _route(
+        "PUT /machines/{id}/xml", _A, definitions.put_machine_xml, XmlChanged, "machines",
+        "Write a machine's definition, or see what that would change and which rules it breaks",
+        body=XmlChange, body_required=True, asks_host=True,
+    ),
+    _route(
+        "DELETE /machines/{id}/xml", _A, definitions.reset_machine_xml, XmlChanged, "machines",
+        "Give a machine the hub's own definition back", asks_host=True,
+    ),
+    _route(
+        "GET /machines/{id}/definitions", _A, definitions.list_definitions, Page[Definition], "machines",
+        "List the changes of a machine's definition, the newest first",
     ),
     _route(
         "GET /machines/{id}/console", _R, machines.get_machine_console, Console, "machines",

@@ -68,14 +68,6 @@ async def test_a_machine_that_is_off_has_snapshots_of_its_disks(lab):
     await ended(lab, await lab.engine.snapshots.revert(ALICE, machine.id, "off"))
 
 
-async def test_what_libvirt_has_of_a_machine_is_shown(lab):
-    machine = await lab.create(**PLAIN)
-    with pytest.raises(NotFound, match="has not been started yet"):
-        await lab.engine.machines.xml(machine.id)
-    await ended(lab, await lab.engine.machines.start(ALICE, machine.id, None))
-    assert f"<uuid>{machine.uuid}</uuid>" in (await lab.engine.machines.xml(machine.id)).xml
-
-
 async def test_what_cannot_be_kept_is_refused(lab, monkeypatch):
     machine = await lab.create(**PLAIN)
     assert await names(lab, machine) == []

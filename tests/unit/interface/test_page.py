@@ -113,8 +113,6 @@ async def test_a_machine_is_renamed_and_its_snapshots_are_listed(
             await expect(page.get_by_role("button", name="A week")).to_have_attribute("aria-pressed", "true")
             await page.locator(".cv-charts").scroll_into_view_if_needed()
             await picture(page, f"charts-{scheme}")
-            await page.get_by_text("XML …").click()
-            await expect(page.get_by_text("<domain/>")).to_be_visible()
             await page.get_by_text("Snapshots …").click()
             await expect(page.get_by_text("before", exact=True)).to_be_visible()
             await page.get_by_text("Snapshots …").scroll_into_view_if_needed()
@@ -122,6 +120,42 @@ async def test_a_machine_is_renamed_and_its_snapshots_are_listed(
             assert await flaws(page, axe) == []
             await page.get_by_role("button", name="Bring back to before").first.click()
             await expect(page.get_by_role("dialog")).to_contain_text("Whatever its disk and its home got")
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+async def test_a_machines_xml_is_checked_saved_brought_back_and_looked_back_at(
+    site: Site, browser: Browser, axe: str, scheme: str
+) -> None:
+    async with visit(site, browser, "carol", scheme) as page:
+        await page.goto(f"{page.url.split('#')[0]}#infrastructure/m-00001")
+        await page.reload()
+        await page.get_by_text("XML …").click()
+        editor = page.get_by_role("textbox", name="The machine's definition, in libvirt's XML")
+        await expect(editor).to_contain_text('action="reset"')
+        await editor.get_by_text("</devices>").click()
+        await page.keyboard.press("Home")
+        await page.keyboard.type("<hostdev mode='subsystem' type='pci'/>\n")
+        await page.get_by_role("button", name="Check", exact=True).click()
+        await expect(page.get_by_text(re.compile(r"Line 5 \(host-devices\)"))).to_be_visible()
+        await expect(page.locator(".cm-lintRange-error")).to_be_visible()
+        await page.get_by_role("button", name="Save", exact=True).last.click()
+        await expect(page.get_by_role("alert").get_by_text("breaks a rule")).to_be_visible()
+        await picture(page, f"xml-{scheme}")
+        assert await flaws(page, axe) == []
+
+        await editor.get_by_text("hostdev").click()
+        await editor.press("Control+Shift+k")
+        await expect(editor).not_to_contain_text("hostdev")
+        await editor.get_by_text('"reset"').dblclick()
+        await page.keyboard.type("poweroff")
+        await page.get_by_label("Why, for those who look back").fill("ticket 1")
+        await page.get_by_role("button", name="Save", exact=True).last.click()
+        await expect(page.get_by_text("Saved. It counts from the machine's next start on.")).to_be_visible()
+        await page.get_by_text("History …").click()
+        await expect(page.get_by_text(re.compile("carol: ticket 1"))).to_be_visible()
+        await page.get_by_role("button", name="Back to the hub's own").click()
+        await page.get_by_role("dialog").get_by_role("button", name="Back to the hub's own").click()
+        await expect(page.get_by_text("The hub wrote it.")).to_be_visible()
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

@@ -1,8 +1,8 @@
 """A small engine in memory: it has the rules that the web layer relies on, and no machines."""
 
 from tests.unit.web.memorymachines import Lifecycle, Machines, Operations, Screens
+from tests.unit.web.memorymoves import Definitions, Moves, Snapshots
 from tests.unit.web.memorymoves import Hosts as Leaving
-from tests.unit.web.memorymoves import Moves, Snapshots
 from tests.unit.web.memoryrecords import Audit, ListJournal, UsageHistory, Volumes
 from tests.unit.web.memoryrows import NOW
 from tests.unit.web.memorysite import Catalogue, Clusters, Downloads, Feeds, Hosts, Inventory, Repository
@@ -25,6 +25,7 @@ class MemoryEngine:
         self.moves = Moves(self)
         self.drains = self.evacuation = Leaving(self)
         self.snapshots = Snapshots(self)
+        self.definitions = Definitions(self)
         self.screens = Screens(self)
         self.operations = Operations(self)
         self.volumes = Volumes()

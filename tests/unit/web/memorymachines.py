@@ -10,7 +10,7 @@ from tests.unit.web.memoryrows import NOW, machine, slice_of
 from cernvmapi.consoles import ConsoleKind
 from cernvmapi.errors import Conflict, Forbidden, NotFound
 from cernvmapi.lifecycle import BulkResult
-from cernvmapi.models import Console, MachineLock, MachineXml, Operation, OperationStatus
+from cernvmapi.models import Console, MachineLock, Operation, OperationStatus
 from cernvmcontroller.consoles import keyboard
 from cernvmcontroller.consoles.serial import Consoles
 from cernvmcontroller.consoles.viewing import ScreenViewing, SerialViewing
@@ -107,10 +107,6 @@ class Machines:
     async def put_session(self, actor, machine_id, session):
         self.sessions[machine_id] = session
         return await self.get(machine_id)
-
-    async def xml(self, machine_id):
-        await self.get(machine_id)
-        return MachineXml(machine=machine_id, xml="<domain/>")
 
     async def console(self, machine_id):
         await self.get(machine_id)

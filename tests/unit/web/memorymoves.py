@@ -1,10 +1,13 @@
 """The engine in memory: machines that move, hosts that are left, snapshots."""
 
+import msgspec
 from tests.unit.web.memoryrows import NOW
 
-from cernvmapi.errors import NotFound
+from cernvmapi.definitions import BrokenRule, Definition, MachineXml, XmlChanged
+from cernvmapi.errors import Invalid, NotFound
 from cernvmapi.hosts import Proposal
 from cernvmapi.snapshots import Snapshot
+from cernvmcontroller.definitions import rules
 
 
 class Moves:
@@ -60,3 +63,59 @@ class Snapshots:
         if name != "before":
             raise NotFound(f"The machine has no snapshot {name}.")
         return await self.engine.machines._begin(actor, action, machine_id)
+
+
+XML = """<domain type="qemu">
+  <name>m-alice</name>
+  <devices>
+    <watchdog model="i6300esb" action="reset"/>
+  </devices>
+</domain>
+"""
+
+
+class Definitions:
+    """With the real rules; every machine has the same definition."""
+
+    def __init__(self, engine):
+        self.engine = engine
+        self.xml = XML
+        self.changes = []
+
+    async def get(self, machine_id):
+        await self.engine.machines.get(machine_id)
+        own = bool(self.changes)
+        return MachineXml(machine=machine_id, xml=self.xml, digest="0" * 64, running=XML, own=own)
+
+    async def write(self, actor, machine_id, request):
+        await self.engine.machines.get(machine_id)
+        broken = [
+            BrokenRule(rule=each.rule, line=each.line, message=each.words)
+            for each in rules.broken(request.xml, self.xml)
+        ]
+        diff = "".join(f"+{line}\n" for line in request.xml.splitlines() if line not in self.xml)
+        if not request.preview:
+            if broken:
+                raise Invalid(
+                    "The definition breaks a rule.", errors=[msgspec.to_builtins(x) for x in broken]
+                )
+            self.engine.record(actor, "machine.xml", f"machine/{machine_id}")
+            self.xml = request.xml
+            change = Definition(
+                number=1, at=NOW, author=actor.name, comment=request.comment, own=True, xml=XML, diff=diff
+            )
+            self.changes = [change]
+        kept = not request.preview
+        return XmlChanged(
+            machine=machine_id, kept=kept, diff=diff, broken=broken, digest="1" * 64, pending=kept
+        )
+
+    async def reset(self, actor, machine_id):
+        await self.engine.machines.get(machine_id)
+        self.engine.record(actor, "machine.xml", f"machine/{machine_id}")
+        self.xml, self.changes = XML, []
+        return XmlChanged(machine=machine_id, kept=True, diff="", digest="0" * 64)
+
+    async def history(self, machine_id):
+        await self.engine.machines.get(machine_id)
+        return self.changes

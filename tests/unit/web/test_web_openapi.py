@@ -111,6 +111,7 @@ GROUPS = {
     "AuditVerbs": "Audit",
     "UsageVerbs": "UsageOf",
     "LifecycleVerbs": "Machines",
+    "DefinitionVerbs": "Machines",
 }
 
 
@@ -127,10 +128,10 @@ class Recorder:
 
 def test_the_client_has_a_verb_for_every_route_and_no_other():
     recorder = Recorder()
-    modules = ("verbs", "machineverbs", "lifecycleverbs", "catalogueverbs", "hostverbs", "usageverbs")
+    parts = ("", "machine", "lifecycle", "definition", "catalogue", "host", "usage")
     groups = {}
-    for module in modules:
-        groups |= vars(importlib.import_module(f"cernvmapi.{module}"))
+    for part in parts:
+        groups |= vars(importlib.import_module(f"cernvmapi.{part}verbs"))
     for name, group in groups.items():
         if not name.endswith("Verbs"):
             continue
@@ -147,7 +148,8 @@ def test_the_client_has_a_verb_for_every_route_and_no_other():
                          "appliance": ["ID"], "cluster": ["ID"], "machines": [["m-1"]],
                          "open_console": ["ID"], "screenshot": ["ID"], "press": ["ID"], "look": ["ID"],
                          "detach": ["ID"], "move": ["ID"], "drain": ["ID"], "evacuate": ["ID"],
-                         "snapshots": ["ID"], "xml": ["ID"], "domains": ["ID"], "snapshot": ["ID"],
+                         "snapshots": ["ID"], "xml": ["ID"], "put_xml": ["ID", "<domain/>"],
+                         "reset_xml": ["ID"], "definitions": ["ID"], "domains": ["ID"], "snapshot": ["ID"],
                          "revert": ["ID", "before"],
                          "forget_snapshot": ["ID", "before"], "put_members": ["ID"], "test": ["qemu:///system"],
                          "attach": ["far", "qemu:///system"]}.get(attribute, [])  # fmt: skip

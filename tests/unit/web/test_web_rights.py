@@ -41,6 +41,7 @@ BODIES = {
     "act_on_machines": {"action": "reboot", "ids": ["m-alice"]},
     "create_feed": {"url": "https://feeds.example/two.rss"},
     "revert_machine": {"snapshot": "before"},
+    "put_machine_xml": {"xml": "<domain><name>m-alice</name></domain>"},
 }
 """What is sent where an empty object is not enough."""
 

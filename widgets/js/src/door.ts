@@ -11,6 +11,8 @@ export class Problem extends Error {
     readonly status: number,
     readonly code: string,
     detail: string,
+    /** One entry a fault, where a request had several. */
+    readonly errors: readonly Record<string, unknown>[] = [],
   ) {
     super(detail);
   }
@@ -51,7 +53,7 @@ export function search(query: Query): string {
 export function problemOf(status: number, body: unknown): Problem {
   const said = body as Partial<ProblemDetails> | null;
   if (said && typeof said === "object" && typeof said.detail === "string")
-    return new Problem(status, said.code ?? "", said.detail);
+    return new Problem(status, said.code ?? "", said.detail, said.errors ?? []);
   return new Problem(
     status,
     "",

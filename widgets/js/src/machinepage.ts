@@ -2,10 +2,10 @@
 
 import { commandBar } from "./commands.ts";
 import type { ConsoleKind } from "./consolelink.ts";
-import { disclosed } from "./disclosed.ts";
 import { fill, h, icon } from "./dom.ts";
 import { Problem } from "./door.ts";
 import { machineSettings } from "./machinesettings.ts";
+import { machineXml } from "./machinexml.ts";
 import type { Machine, Operation, Page } from "./model.ts";
 import { operationList } from "./operations.ts";
 import { machineSnapshots } from "./snapshots.ts";
@@ -23,10 +23,7 @@ export function machinePage(context: Context, id: string, closed: () => void): V
   const facts = h("dl", { class: "cv-facts" });
   const snapshots = machineSnapshots(context, id, () => void read());
   const usage = usageCharts(context, `machines/${encodeURIComponent(id)}`);
-  const xml = disclosed(texts.xml, async () => {
-    const found = await context.door.ask<{ xml: string }>("GET", `${path}/xml`);
-    return h("pre", { class: "cv-console", tabindex: 0, "aria-label": texts.xmlOf }, found.xml);
-  });
+  const xml = machineXml(context, id);
   const settings = machineSettings(context, id, () => void read());
   const start = h("ol", { class: "cv-timeline" });
   const operations = h("div");
@@ -44,7 +41,7 @@ export function machinePage(context: Context, id: string, closed: () => void): V
     "div",
     { class: "cv-sections" },
     section(texts.consoles.all, h("p", { class: "cv-buttons" }, serial, screen)),
-    section(texts.details, facts, settings.element, snapshots.element, usage, xml),
+    section(texts.details, facts, settings.element, snapshots.element, usage, xml.element),
     section(texts.lastStart, start),
     section(texts.lastOperations, operations),
     section(texts.consoleEnd, more, consoleText),
@@ -150,6 +147,7 @@ export function machinePage(context: Context, id: string, closed: () => void): V
     element,
     close: () => {
       forget();
+      xml.close();
       again.cancel();
     },
   };

@@ -8,6 +8,7 @@ export interface ProblemDetails {
   title?: string;
   status: number;
   detail: string;
+  errors?: Record<string, unknown>[];
 }
 
 export interface PhaseMark {
@@ -110,6 +111,41 @@ export interface Snapshot {
   created: string;
   memory: boolean;
   current: boolean;
+}
+
+/** A machine's domain, as libvirt has it. */
+export interface MachineXml {
+  xml: string;
+  digest: string;
+  running: string | null;
+  own: boolean;
+  pending: boolean;
+}
+
+/** What must not stand in a definition. */
+export interface BrokenRule {
+  rule: string;
+  line: number;
+  message: string;
+}
+
+/** What became of another definition, or would. */
+export interface XmlChanged {
+  kept: boolean;
+  diff: string;
+  broken: BrokenRule[];
+  pending: boolean;
+}
+
+/** One of the definitions that a machine had. */
+export interface Definition {
+  number: number;
+  at: string;
+  author: string;
+  comment: string;
+  overrode: string[];
+  own: boolean;
+  diff: string;
 }
 
 /** A size that is offered. */

@@ -5,7 +5,7 @@ from typing import Any, Literal
 from alembic import context
 from sqlalchemy import Enum
 
-from cernvmcontroller.store import usagetables  # noqa: F401 - its tables are part of the metadata
+from cernvmcontroller.store import definitions, usagetables  # noqa: F401 - their tables are part of it
 from cernvmcontroller.store.columns import Instant, Record
 from cernvmcontroller.store.tables import Table
 

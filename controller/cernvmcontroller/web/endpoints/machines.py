@@ -12,11 +12,11 @@ from cernvmcontroller.web.identity import Access, Identity, Kind
 from cernvmcontroller.web.route import Reply
 
 if TYPE_CHECKING:
-    from cernvmapi.models import Machine, MachineCreate, MachineXml, Operation, Page
+    from cernvmapi.models import Machine, MachineCreate, Operation, Page
     from cernvmcontroller.web.route import Exchange
 
 
-_FOR_ADMINISTRATORS = frozenset({Action.MOVE.value})
+_FOR_ADMINISTRATORS = frozenset({Action.MOVE.value, Action.XML.value})
 """Actions that are about hosts, which only administrators see."""
 
 
@@ -183,12 +183,6 @@ async def put_machine_session(exchange: Exchange) -> Machine:
     _only_the_hub(exchange)
     machine = await mine(exchange)
     return await exchange.engine.machines.put_session(exchange.actor, machine.id, exchange.body)
-
-
-async def get_machine_xml(exchange: Exchange) -> MachineXml:
-    """Answer with what libvirt has."""
-    machine = await mine(exchange)
-    return await exchange.engine.machines.xml(machine.id)
 
 
 async def get_machine_console(exchange: Exchange) -> Any:

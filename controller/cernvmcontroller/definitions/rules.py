@@ -1,0 +1,236 @@
+"""What must not stand in a machine's definition: pure functions, each rule with a name that people may read.
+
+A definition is what QEMU is started with on a host, by a daemon that may open every file there. So what is
+not known to be harmless is refused: paths that are not the machine's own, ways around libvirt, devices of
+the host, and everything that lowers what keeps a machine apart from others. What the definition has already
+may stay: someone with the right put it there.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from lxml import etree
+
+from cernvmcontroller.definitions import document
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from lxml.etree import _Element
+
+_HARMLESS_FILES = frozenset({"/dev/urandom", "/dev/random"})
+_DEVICES = frozenset(
+    {
+        "audio", "channel", "console", "controller", "disk", "emulator", "graphics", "hub", "input",
+        "interface", "iommu", "memballoon", "panic", "rng", "serial", "sound", "tpm", "video", "vsock",
+        "watchdog",
+    }
+)  # fmt: skip
+_FIXED = ("name", "uuid", "title")
+_SIZE = ("memory", "currentMemory", "vcpu")
+_CHARACTER = ("serial", "console", "channel")
+_OF_THE_HOST = ("file", "dev", "dir", "path", "socket")
+
+
+@dataclass(frozen=True)
+class Broken:
+    """That a rule is broken."""
+
+    rule: str
+    line: int
+    """Of the XML as it was given; 0 where something is missing."""
+    words: str
+    what: str
+    """By which the same fault is known in another version of the definition."""
+
+
+def broken(wanted: str, now: str) -> list[Broken]:
+    """Return what a definition breaks that the one that there is now does not break.
+
+    Parameters
+    ----------
+    wanted
+        The XML that somebody would like.
+    now
+        What libvirt has.
+
+    Raises
+    ------
+    Invalid
+        It cannot be read at all.
+    """
+    root, before = document.read(wanted), document.read(now)
+    old = {(each.rule, each.what) for rule in _RULES for each in rule(before, before)}
+    found = (each for rule in _RULES for each in rule(root, before))
+    return sorted((each for each in found if (each.rule, each.what) not in old), key=lambda each: each.line)
+
+
+def identity(root: _Element, now: _Element) -> Iterator[Broken]:
+    """Refuse another name, and a machine without what the hub made for it."""
+    for tag in _FIXED:
+        node = root.find(tag)
+        if (root.findtext(tag) or "").strip() != (now.findtext(tag) or "").strip():
+            yield _of("identity", node, f"<{tag}> is the hub's; a machine is renamed in its settings", tag)
+    for key in document.disks(now).keys() - document.disks(root).keys():
+        yield Broken("identity", 0, f"the machine's own disk ({key}) is missing", key)
+    for mac in document.interfaces(now).keys() - document.interfaces(root).keys():
+        yield Broken("identity", 0, f"the interface with the address {mac} is missing", mac)
+    for name in document.channels(now).keys() - document.channels(root).keys():
+        yield Broken("identity", 0, f"the channel {name}, by which the hub speaks to it, is missing", name)
+
+
+def size(root: _Element, now: _Element) -> Iterator[Broken]:
+    """Refuse another size: it is promised on hosts and counted in quotas, and has a verb of its own."""
+    for tag in _SIZE:
+        node, there = root.find(tag), now.find(tag)
+        if (_number(node), _unit(node)) != (_number(there), _unit(there)):
+            yield _of("size", node, f"<{tag}> is changed with the machine's size", tag)
+
+
+def paths(root: _Element, now: _Element) -> Iterator[Broken]:
+    """Refuse files of the host, except for those that the machine has."""
+    known = {value for _, value in _paths(now)} | _HARMLESS_FILES
+    for node, value in _paths(root):
+        if value not in known:
+            yield _of("paths", node, f"{value} is not one of the machine's own files", value)
+
+
+def arguments(root: _Element, now: _Element) -> Iterator[Broken]:
+    """Refuse elements of other namespaces (``qemu:commandline``): they go around libvirt."""
+    del now
+    for node in root.iter(etree.Element):
+        if _told(node):
+            continue
+        name = etree.QName(node)
+        if name.namespace:
+            words = f"<{node.prefix}:{name.localname}> hands things to the hypervisor past libvirt's checks"
+            yield _of("arguments", node, words, str(node.tag))
+
+
+def devices(root: _Element, now: _Element) -> Iterator[Broken]:
+    """Refuse devices of the host, and kinds that nobody here has thought about."""
+    del now
+    for node in root.iterfind("devices/*"):
+        if not isinstance(node.tag, str) or etree.QName(node).namespace:
+            continue  # a comment, or what `arguments` refuses
+        kind = node.get("type", "")
+        if node.tag not in _DEVICES:
+            yield _of("host-devices", node, f"<{node.tag}> gives the machine something of its host", node.tag)
+        elif node.tag == "disk" and kind != "file":
+            words = f"a disk of type {kind or 'none'} is not one of the machine's own files"
+            yield _of("host-devices", node, words, f"disk {kind}")
+        elif node.tag == "input" and kind in {"passthrough", "evdev"}:
+            yield _of("host-devices", node, "this input is one of its host", f"input {kind}")
+        elif node.tag == "audio" and kind != "none":
+            yield _of("host-devices", node, "sound of a machine goes nowhere: type='none'", f"audio {kind}")
+        elif node.tag == "tpm" and node.find("backend[@type='emulator']") is None:
+            yield _of("host-devices", node, "only an emulated TPM is the machine's own", "tpm")
+
+
+def guards(root: _Element, now: _Element) -> Iterator[Broken]:
+    """Refuse what opens the host to the machine, or tells it what the machine knows."""
+    del now
+    for node in root.iter("seclabel"):
+        yield _of("isolation", node, "<seclabel> changes what guards the host from QEMU", _outline(node))
+    for node in root.iterfind("on_crash"):
+        if (node.text or "").startswith("coredump"):
+            yield _of("isolation", node, "what a guest knows is not written to its host", "on_crash")
+    for tag in _CHARACTER:
+        for node in root.iterfind(f"devices/{tag}"):
+            if node.get("type") not in {"pty", "unix"}:
+                words = f"a <{tag}> is of type 'pty' or 'unix', its other end the hub's"
+                yield _of("isolation", node, words, f"{tag} {node.get('type')}")
+    for node in root.iterfind("devices/rng/backend"):
+        if node.get("model") not in {"random", "builtin"}:
+            yield _of("isolation", node, "entropy comes from the host's own source", "rng")
+
+
+def screens(root: _Element, now: _Element) -> Iterator[Broken]:
+    """Refuse screens that others than the hub can look at."""
+    del now
+    for node in root.iterfind("devices/graphics"):
+        listens = [listen.get("type") for listen in node.iterfind("listen")]
+        if node.get("type") != "vnc" or listens != ["socket"]:
+            words = "a screen is shown over a unix socket: type='vnc' with <listen type='socket'/>"
+            yield _of("isolation", node, words, _outline(node))
+        if node.get("passwd") is not None:
+            yield _of("isolation", node, "a password is no secret here; who may look asks the hub", "passwd")
+
+
+def interfaces(root: _Element, now: _Element) -> Iterator[Broken]:
+    """Refuse interfaces that are not held to their address and kept from their neighbours."""
+    there = document.interfaces(now)
+    networks = {_network(each) for each in there.values()}
+    for node in root.iterfind("devices/interface"):
+        mac = node.find("mac")
+        address = str(mac.get("address")).lower() if mac is not None else ""
+        known = there.get(address)
+        if node.get("type") != "network" or _network(node) not in networks:
+            words = "an interface is on the hub's network, which keeps machines apart"
+            yield _of("isolation", node, words, f"interface {address}")
+        elif known is None:
+            words = "another interface has an address that no filter holds it to"
+            yield _of("isolation", node, words, f"interface {address}")
+        else:
+            for tag in ("filterref", "port"):
+                if _outline(node.find(tag)) != _outline(known.find(tag)):
+                    words = f"the <{tag}> of an interface keeps a machine from its neighbours; it stays"
+                    yield _of("isolation", node, words, f"{tag} {address}")
+
+
+_RULES: tuple[Callable[[_Element, _Element], Iterator[Broken]], ...] = (
+    identity,
+    size,
+    paths,
+    arguments,
+    devices,
+    guards,
+    screens,
+    interfaces,
+)
+
+
+def _of(rule: str, node: _Element | None, words: str, what: str) -> Broken:
+    line = node.sourceline if node is not None else None
+    return Broken(rule, line if isinstance(line, int) else 0, words, what)
+
+
+def _number(node: _Element | None) -> str:
+    return (node.text or "").strip() if node is not None else ""
+
+
+def _unit(node: _Element | None) -> str:
+    return node.get("unit", "KiB") if node is not None and node.tag != "vcpu" else ""
+
+
+def _network(interface: _Element) -> str | None:
+    source = interface.find("source")
+    return source.get("network") if source is not None else None
+
+
+def _outline(node: _Element | None) -> str:
+    """Return an element's content in a form that compares."""
+    if node is None:
+        return ""
+    inner = "".join(_outline(child) for child in node if isinstance(child.tag, str))
+    return f"<{node.tag} {sorted(node.attrib.items())}>{(node.text or '').strip()}{inner}</>"
+
+
+def _told(node: _Element) -> bool:
+    """Whether it is metadata, with which libvirt does nothing."""
+    return any(parent.tag == "metadata" for parent in (node, *node.iterancestors()))
+
+
+def _paths(root: _Element) -> Iterator[tuple[_Element, str]]:
+    """Yield all that names a file: absolute paths anywhere, and whatever a source is taken from."""
+    for node in root.iter(etree.Element):
+        if _told(node):
+            continue
+        if (node.text or "").strip().startswith("/"):
+            yield node, (node.text or "").strip()
+        for name, value in node.attrib.items():
+            source = node.tag == "source" and name in _OF_THE_HOST
+            if str(value).strip().startswith("/") or source:
+                yield node, str(value)
