@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 _WHOLE = ("name", "uuid", "title")
 _NUMBERS = ("memory", "currentMemory", "vcpu")
-_DISK = ("source", "backingStore")
+_DISK = ("source", "backingStore", "readonly")
 _INTERFACE = ("mac", "source", "filterref", "port", "bandwidth")
 _PLACED = "abcdefghijklmnopqrstuvwxyz"
 

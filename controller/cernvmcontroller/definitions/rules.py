@@ -90,11 +90,14 @@ def size(root: _Element, now: _Element) -> Iterator[Broken]:
 
 
 def paths(root: _Element, now: _Element) -> Iterator[Broken]:
-    """Refuse files of the host, except for those that the machine has."""
-    known = {value for _, value in _paths(now)} | _HARMLESS_FILES
-    for node, value in _paths(root):
-        if value not in known:
-            yield _of("paths", node, f"{value} is not one of the machine's own files", value)
+    """Refuse files of the host, except for those that the machine has, each in its place.
+
+    A base is what many machines' disks grow from: it is read there, and would be written as a disk.
+    """
+    known = {(place, value) for _, place, value in _paths(now)}
+    for node, place, value in _paths(root):
+        if value not in _HARMLESS_FILES and (place, value) not in known:
+            yield _of("paths", node, f"{value} is not one of the machine's own files in this place", value)
 
 
 def arguments(root: _Element, now: _Element) -> Iterator[Broken]:
@@ -223,14 +226,27 @@ def _told(node: _Element) -> bool:
     return any(parent.tag == "metadata" for parent in (node, *node.iterancestors()))
 
 
-def _paths(root: _Element) -> Iterator[tuple[_Element, str]]:
-    """Yield all that names a file: absolute paths anywhere, and whatever a source is taken from."""
+def _paths(root: _Element) -> Iterator[tuple[_Element, str, str]]:
+    """Yield all that names a file, and its place: absolute paths, and whatever a source is taken from."""
     for node in root.iter(etree.Element):
         if _told(node):
             continue
-        if (node.text or "").strip().startswith("/"):
-            yield node, (node.text or "").strip()
+        text = (node.text or "").strip()
+        if text.startswith("/"):
+            yield node, _place(node), text
         for name, value in node.attrib.items():
             source = node.tag == "source" and name in _OF_THE_HOST
             if str(value).strip().startswith("/") or source:
-                yield node, str(value)
+                yield node, f"{_place(node)} {name}", str(value)
+
+
+def _place(node: _Element) -> str:
+    """Return where an element stands; of the disks, in which one."""
+    line = [node, *node.iterancestors()]
+    disk = next((each for each in line if each.tag == "disk"), None)
+    which = ""
+    if disk is not None:
+        target = disk.find("target")
+        which = document.disk_key(disk) or (str(target.get("dev")) if target is not None else "")
+        which += "" if disk.find("readonly") is None else " read only"
+    return " ".join([which, *(str(each.tag) for each in reversed(line))])

@@ -88,6 +88,11 @@ def test_the_files_of_the_hubs_disks_are_those_of_the_host_where_it_is_now():
     assert found(result, "devices/disk/driver").get("cache") == "none"
 
 
+def test_what_many_machines_read_is_written_by_none():
+    own = without(EMULATED, "devices/disk[serial='layer']/readonly")
+    assert found(merged(own, EMULATED), "devices/disk[serial='layer']/readonly") is not None
+
+
 def test_a_home_comes_and_goes_whatever_the_definition_says():
     with_home = EMULATED
     (home,) = [each for each in document.disks(document.read(EMULATED)) if each == "home"]

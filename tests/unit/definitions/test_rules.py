@@ -26,6 +26,8 @@ def edited(path, **attributes):
     return etree.tostring(root, encoding="unicode")
 
 
+BASE = etree.fromstring(NOW.encode()).find("devices/disk/backingStore/source").get("file")
+
 HOSTILE = {
     "a file of the host as a disk": (
         "paths", with_device("<disk type='file'><source file='/etc/shadow'/><target dev='vdx'/></disk>")
@@ -41,6 +43,15 @@ HOSTILE = {
         with_device(
             "<disk type='file'><backingStore type='file'><source file='/etc/passwd'/></backingStore></disk>"
         ),
+    ),
+    "the base of many machines, written": (
+        "paths", edited("devices/disk[serial='root']/source", file=BASE)
+    ),
+    "the layer of many machines, written": (
+        "paths", NOW.replace("<readonly/>", "").replace("<readonly />", "")
+    ),
+    "the emulator as a disk": (
+        "paths", edited("devices/disk[serial='root']/source", file="/usr/bin/qemu-system-x86_64")
     ),
     "a kernel of the host": ("paths", NOW.replace("<bootmenu", "<kernel>/boot/vmlinuz</kernel><bootmenu")),
     "firmware that can be written": ("paths", NOW.replace("<bootmenu", "<nvram>/root/.x</nvram><bootmenu")),
