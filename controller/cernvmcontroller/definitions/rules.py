@@ -237,7 +237,7 @@ def _paths(root: _Element) -> Iterator[tuple[_Element, str, str]]:
         for name, value in node.attrib.items():
             source = node.tag == "source" and name in _OF_THE_HOST
             if str(value).strip().startswith("/") or source:
-                yield node, f"{_place(node)} {name}", str(value)
+                yield node, f"{_place(node)} {name!s}", str(value)
 
 
 def _place(node: _Element) -> str:
