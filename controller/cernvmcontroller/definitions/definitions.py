@@ -122,13 +122,15 @@ class Definitions:
             It has that, or its state does not allow it.
         """
         async with self._turn:
-            row, _, now = await self._begin(machine_id)
+            row, hypervisor, now = await self._begin(machine_id)
             async with self._store.read() as session:
                 last = await definitions.newest(session, machine_id)
                 first = (await definitions.history(session, machine_id))[-1:]
             if last is None or not last.own:
                 raise Conflict("The machine has the hub's own definition already.")
-            hubs = first[0].before if first else now
+            # The next start composes it anew; until then it is what the machine had before the first change.
+            await _define(hypervisor, merged(first[0].before, now))
+            hubs = await _defined(hypervisor, row)
             await self._keep(actor, machine_id, DefinitionRow(own=False, xml=hubs, before=now))
             return _changed(machine_id, now, hubs, [], kept=True, pending=row.power is not Power.OFF)
 

@@ -120,6 +120,9 @@ async def test_the_hubs_own_definition_comes_back(lab):
     back = await lab.engine.definitions.reset(ROOT, machine.id)
     assert (back.kept, back.pending) == (True, True)
     assert '+    <watchdog model="i6300esb" action="reset"/>' in back.diff
+    now = await xml_of(lab, machine)
+    assert (now.own, now.pending, 'action="reset"' in now.xml) == (False, True, True)
+    assert (back.digest, 'action="poweroff"' in now.running) == (now.digest, False)
     await restarted(lab, machine)
     now = await xml_of(lab, machine)
     assert (now.own, 'action="reset"' in now.xml) == (False, True)
