@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from cernvmapi.definitions import Definition, MachineXml, XmlChange, XmlChanged
+from cernvmapi.hardware import Hardware, HardwareChange
 from cernvmapi.steps import pages, path
 from cernvmapi.verb import Steps, verb
 from cernvmapi.wire import Call
@@ -61,3 +64,21 @@ class DefinitionVerbs:
     def definitions(self, machine_id: str) -> Steps[list[Definition]]:
         """Return the changes of a machine's definition, the newest first."""
         return pages(path("machines", machine_id, "definitions"), Definition, {})
+
+    @verb
+    def hardware(self, machine_id: str) -> Call[Hardware]:
+        """Return what a machine is made of; `pending` is what counts from its next start on."""
+        return Call("GET", path("machines", machine_id, "hardware"), Hardware)
+
+    @verb
+    def change_hardware(
+        self, machine_id: str, request: HardwareChange | None = None, /, **fields: Any
+    ) -> Call[Hardware]:
+        """Let a machine have other hardware: a `HardwareChange`, or its fields as keywords.
+
+        Cables are pulled and plugged at once, everything else counts from the machine's next start on.
+        """
+        if request is not None and fields:
+            raise TypeError("Give a HardwareChange or its fields, not both.")
+        body = request or HardwareChange(**fields)
+        return Call("PATCH", path("machines", machine_id, "hardware"), Hardware, body=body)

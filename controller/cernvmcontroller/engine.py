@@ -17,6 +17,7 @@ from cernvmcontroller.catalogue.catalogue import Catalogue
 from cernvmcontroller.catalogue.feeds import Feeds
 from cernvmcontroller.consoles.serial import Consoles
 from cernvmcontroller.definitions.definitions import Definitions
+from cernvmcontroller.definitions.fitting import Fitting
 from cernvmcontroller.fetch import Fetcher, Policy
 from cernvmcontroller.guests.agentlink import AgentLinks
 from cernvmcontroller.guests.sessions import Sessions
@@ -165,6 +166,7 @@ class Engine:
         self.lifecycle = Lifecycle(store, self.machines, self.reconciler.interrupt)
         self.snapshots = Snapshots(store, self._shop, self.reconciler.interrupt)
         self.definitions = Definitions(store, self._shop, settings.xml_experts)
+        self.fitting = Fitting(store, self._shop, self.definitions)
         self.moves = Moves(store, self._shop, self.reconciler.interrupt)
         self.evacuation = Evacuation(store, self._shop, settings.fence_command)
         self.screens = Screens(store, self._shop)

@@ -10,6 +10,7 @@ from tests.lab.site import ALICE, Site, agrees
 
 from cernvmapi.definitions import XmlChange
 from cernvmapi.errors import Invalid
+from cernvmapi.hardware import DiskChange, HardwareChange, InterfaceChange
 from cernvmapi.lifecycle import MoveRequest
 from cernvmapi.models import MachineChange, Power, Status
 
@@ -103,5 +104,37 @@ async def test_what_libvirt_refuses_is_told_in_its_words_and_nothing_changes(tmp
                     ),
                 )
             assert await site.engine.definitions.history(machine.id) == []
+        finally:
+            await site.end()
+
+
+async def test_hardware_is_changed_and_a_cable_pulled_while_it_runs(tmp_path: Path) -> None:
+    (tmp_path / "state").mkdir(mode=0o700)
+    async with hosts(1) as made:
+        site = Site(made, tmp_path / "state")
+        await site.begin()
+        try:
+            machine = await site.running("alpha", home=True)
+            fitting = site.engine.fitting
+            (interface,) = (await fitting.get(machine.id)).interfaces
+
+            pulled = HardwareChange(interfaces=[InterfaceChange(mac=interface.mac, link=False)])
+            found = await fitting.change(ALICE, machine.id, pulled)
+            assert (found.interfaces[0].link, found.pending) == (False, [])
+            assert "<link state='down'/>" in (await site.engine.definitions.get(machine.id)).running
+            plugged = HardwareChange(interfaces=[InterfaceChange(mac=interface.mac, link=True)])
+            assert (await fitting.change(ALICE, machine.id, plugged)).interfaces[0].link
+
+            root = next(each for each in found.disks if each.what == "root")
+            disks = [DiskChange(target=root.target, cache="none")]
+            wanted = HardwareChange(disks=disks, watchdog="pause", boot=[root.target, interface.mac])
+            found = await fitting.change(ALICE, machine.id, wanted)
+            assert {"watchdog", f"disk {root.target}", f"interface {interface.mac}"} == set(found.pending)
+            await site.done(await site.engine.machines.reboot(ALICE, machine.id))
+            await site.becomes(machine.id, Status.RUNNING, Power.ON)
+            await site.answers(machine, "with other hardware")
+            found = await fitting.get(machine.id)
+            assert (found.watchdog, found.pending, found.interfaces[0].boot) == ("pause", [], 2)
+            await agrees(site.options)
         finally:
             await site.end()

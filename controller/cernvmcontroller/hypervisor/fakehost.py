@@ -69,6 +69,16 @@ class FakeDomain:
         if self.runs:
             self.runs = _described(self.runs, told)
 
+    def update_interface(self, xml: str) -> None:
+        """Put an interface in the place of the one with its address, in what runs."""
+        wanted, root = etree.fromstring(xml.encode()), etree.fromstring((self.runs or self.xml).encode())
+        for node in root.findall("devices/interface"):
+            if _mac(node) == _mac(wanted):
+                node.getparent().replace(node, wanted)  # type: ignore[union-attr]
+                self.runs = etree.tostring(root, encoding="unicode")
+                return
+        raise HypervisorFailed("operation failed: no matching network device was found")
+
     def statistics(self) -> DomainStatistics:
         """Return its counters; those that no test set stand still."""
         counters = {"cpu_ms": 0, "disk_read": 0, "disk_written": 0, "network_received": 0, "network_sent": 0}
@@ -210,6 +220,11 @@ class FakeHost:
         for name in sources["filter"]:
             if name not in self.filters:
                 raise HypervisorFailed(f"internal error: referenced filter '{name}' is missing")
+
+
+def _mac(interface: etree._Element) -> str | None:
+    node = interface.find("mac")
+    return node.get("address") if node is not None else None
 
 
 def _described(xml: str, told: MachineMetadata) -> str:

@@ -47,6 +47,11 @@ class FakeRunning(FaultyCalls):
         self._emit(DomainEvent(uuid, DomainEventKind.REBOOTED))
 
     @verb
+    async def update_device(self, uuid: str, xml: str) -> None:
+        """Change an interface of what runs."""
+        self._running(uuid).update_interface(xml)
+
+    @verb
     async def store(self, uuid: str) -> None:
         """Write its memory to the host's disk and switch it off."""
         domain = self.host.domain(uuid)

@@ -166,6 +166,10 @@ class LibvirtHypervisor:
         """Press its reset button."""
         await self._running.reset(uuid)
 
+    async def update_device(self, uuid: str, xml: str) -> None:
+        """Change a device of what runs."""
+        await self._running.update_device(uuid, xml)
+
     async def store(self, uuid: str) -> None:
         """Write its memory to the host's disk and switch it off."""
         await self._running.store(uuid)

@@ -27,6 +27,10 @@ class Lifecycle(Protocol):
         """Press its reset button: it boots anew, and nobody is asked. `WrongState` when it is off."""
         ...
 
+    async def update_device(self, uuid: str, xml: str) -> None:
+        """Change a device of what runs to what its XML says; its definition stays. `WrongState` when off."""
+        ...
+
     async def store(self, uuid: str) -> None:
         """Write its memory to the host's disk and switch it off; when it is started it goes on there.
 

@@ -38,6 +38,11 @@ class RunningDomains:
         """Press its reset button."""
         await self._with(uuid, lambda domain: domain.reset())
 
+    async def update_device(self, uuid: str, xml: str) -> None:
+        """Change a device of what runs."""
+        live = libvirt.VIR_DOMAIN_AFFECT_LIVE
+        await self._with(uuid, lambda domain: domain.updateDeviceFlags(xml, live))
+
     async def store(self, uuid: str) -> None:
         """Write its memory to the host's disk."""
 

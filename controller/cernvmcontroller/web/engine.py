@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from cernvmapi.clusters import Cluster, ClusterChange, ClusterCreate, ClusterMembers
     from cernvmapi.consoles import ConsoleKind, ConsoleRequest, MachineKeys
     from cernvmapi.definitions import Definition, MachineXml, XmlChange, XmlChanged
+    from cernvmapi.hardware import Hardware, HardwareChange
     from cernvmapi.hosts import (
         DrainRequest,
         EvacuateRequest,
@@ -175,6 +176,16 @@ class Definitions(Protocol):
 
     async def history(self, machine_id: str) -> list[Definition]:
         """Return the changes, the newest first."""
+
+
+class Fitting(Protocol):
+    """Machines' hardware; `NotFound` before the first start."""
+
+    async def get(self, machine_id: str) -> Hardware:
+        """Return what a machine is made of."""
+
+    async def change(self, actor: Actor, machine_id: str, wanted: HardwareChange) -> Hardware:
+        """Let it have other hardware; `Invalid` where libvirt does not accept it."""
 
 
 class Moves(Protocol):
@@ -443,6 +454,10 @@ class Engine(Protocol):
     @property
     def definitions(self) -> Definitions:
         """The XML of machines' domains."""
+
+    @property
+    def fitting(self) -> Fitting:
+        """Machines' hardware."""
 
     @property
     def moves(self) -> Moves:

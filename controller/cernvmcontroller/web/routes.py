@@ -7,6 +7,7 @@ from typing import Any
 from cernvmapi.clusters import Cluster, ClusterChange, ClusterCreate, ClusterMembers
 from cernvmapi.consoles import ConsoleRequest, ConsoleTicket, MachineKeys
 from cernvmapi.definitions import Definition, MachineXml, XmlChange, XmlChanged
+from cernvmapi.hardware import Hardware, HardwareChange
 from cernvmapi.hosts import (
     DrainRequest,
     EvacuateRequest,
@@ -180,6 +181,15 @@ ROUTES: tuple[Route, ...] = (
     _route(
         "GET /machines/{id}/definitions", _A, definitions.list_definitions, Page[Definition], "machines",
         "List the changes of a machine's definition, the newest first",
+    ),
+    _route(
+        "GET /machines/{id}/hardware", _A, definitions.get_hardware, Hardware, "machines",
+        "Get what a machine is made of, and what of it counts from the next start on", asks_host=True,
+    ),
+    _route(
+        "PATCH /machines/{id}/hardware", _A, definitions.change_hardware, Hardware, "machines",
+        "Let a machine have other disks' buses and caches, cards, boot order, watchdog, TPM or firmware",
+        body=HardwareChange, asks_host=True,
     ),
     _route(
         "GET /machines/{id}/console", _R, machines.get_machine_console, Console, "machines",

@@ -1,7 +1,7 @@
 """A small engine in memory: it has the rules that the web layer relies on, and no machines."""
 
 from tests.unit.web.memorymachines import Lifecycle, Machines, Operations, Screens
-from tests.unit.web.memorymoves import Definitions, Moves, Snapshots
+from tests.unit.web.memorymoves import Definitions, Fitting, Moves, Snapshots
 from tests.unit.web.memorymoves import Hosts as Leaving
 from tests.unit.web.memoryrecords import Audit, ListJournal, UsageHistory, Volumes
 from tests.unit.web.memoryrows import NOW
@@ -26,6 +26,7 @@ class MemoryEngine:
         self.drains = self.evacuation = Leaving(self)
         self.snapshots = Snapshots(self)
         self.definitions = Definitions(self)
+        self.fitting = Fitting(self)
         self.screens = Screens(self)
         self.operations = Operations(self)
         self.volumes = Volumes()

@@ -3,11 +3,11 @@
 import msgspec
 from tests.unit.web.memoryrows import NOW
 
-from cernvmapi.definitions import BrokenRule, Definition, MachineXml, XmlChanged
+from cernvmapi.definitions import BrokenRule, Definition, MachineXml, XmlChange, XmlChanged
 from cernvmapi.errors import Invalid, NotFound
 from cernvmapi.hosts import Proposal
 from cernvmapi.snapshots import Snapshot
-from cernvmcontroller.definitions import rules
+from cernvmcontroller.definitions import hardware, rules
 
 
 class Moves:
@@ -119,3 +119,18 @@ class Definitions:
     async def history(self, machine_id):
         await self.engine.machines.get(machine_id)
         return self.changes
+
+
+class Fitting:
+    def __init__(self, engine):
+        self.engine = engine
+
+    async def get(self, machine_id):
+        await self.engine.machines.get(machine_id)
+        return hardware.read(machine_id, self.engine.definitions.xml, None)
+
+    async def change(self, actor, machine_id, wanted):
+        definitions = self.engine.definitions
+        xml = hardware.changed(definitions.xml, wanted)
+        await definitions.write(actor, machine_id, XmlChange(xml=xml))
+        return await self.get(machine_id)

@@ -149,7 +149,8 @@ def test_the_client_has_a_verb_for_every_route_and_no_other():
                          "open_console": ["ID"], "screenshot": ["ID"], "press": ["ID"], "look": ["ID"],
                          "detach": ["ID"], "move": ["ID"], "drain": ["ID"], "evacuate": ["ID"],
                          "snapshots": ["ID"], "xml": ["ID"], "put_xml": ["ID", "<domain/>"],
-                         "reset_xml": ["ID"], "definitions": ["ID"], "domains": ["ID"], "snapshot": ["ID"],
+                         "reset_xml": ["ID"], "hardware": ["ID"], "change_hardware": ["ID"],
+                         "definitions": ["ID"], "domains": ["ID"], "snapshot": ["ID"],
                          "revert": ["ID", "before"],
                          "forget_snapshot": ["ID", "before"], "put_members": ["ID"], "test": ["qemu:///system"],
                          "attach": ["far", "qemu:///system"]}.get(attribute, [])  # fmt: skip

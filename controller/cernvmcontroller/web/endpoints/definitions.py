@@ -1,4 +1,4 @@
-"""Endpoints of machines' definitions."""
+"""Endpoints of machines' definitions and hardware."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from cernvmcontroller.web.endpoints.machines import mine
 
 if TYPE_CHECKING:
     from cernvmapi.definitions import Definition, MachineXml, XmlChanged
+    from cernvmapi.hardware import Hardware
     from cernvmapi.models import Page
     from cernvmcontroller.web.route import Exchange
 
@@ -34,3 +35,15 @@ async def list_definitions(exchange: Exchange) -> Page[Definition]:
     """Answer with the changes."""
     machine = await mine(exchange)
     return await exchange.only_page(exchange.engine.definitions.history(machine.id))
+
+
+async def get_hardware(exchange: Exchange) -> Hardware:
+    """Answer with what a machine is made of."""
+    machine = await mine(exchange)
+    return await exchange.engine.fitting.get(machine.id)
+
+
+async def change_hardware(exchange: Exchange) -> Hardware:
+    """Let a machine have other hardware."""
+    machine = await mine(exchange)
+    return await exchange.engine.fitting.change(exchange.actor, machine.id, exchange.body)
