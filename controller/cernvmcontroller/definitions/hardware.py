@@ -116,7 +116,9 @@ def _interface(node: _Element) -> Interface:
 def _device(node: _Element) -> str:
     address = node.find("source/address")
     where = (
-        " ".join(f"{name!s}={value!s}" for name, value in address.attrib.items()) if address is not None else ""
+        " ".join(f"{name!s}={value!s}" for name, value in address.attrib.items())
+        if address is not None
+        else ""
     )
     return f"{node.get('type', 'device')} {where}".strip()
 

@@ -48,6 +48,7 @@ async def test_each_step_that_fails_fails_the_start_and_leaves_nothing(lab, verb
         "revert",
         "forget-snapshot",
         "move",
+        "xml",
         "lock",
         "delete",
     ]

@@ -32,7 +32,7 @@ async def test_a_machine_starts_and_is_ready(lab):
     assert machine.progress == 100
     assert machine.actions == [
         "shutdown", "poweroff", "reboot", "reset", "suspend", "store",
-        "snapshot", "revert", "forget-snapshot", "move", "lock", "delete",
+        "snapshot", "revert", "forget-snapshot", "move", "xml", "lock", "delete",
     ]  # fmt: skip
     assert lab.host.domains[machine.uuid].power == Power.ON
     kinds = {name.partition("-")[0] for name in lab.volumes()}
