@@ -46,7 +46,8 @@ class FakeMigration(FaultyCalls):
             raise WrongState("Requested operation is not valid: domain is not running")
         if not peer.alive:
             raise HostUnreachable(f"{peer.uri} does not answer: {peer.reason}.")
-        coming = replace(domain, xml=relocated(domain.xml, passage.files), power=Power.OFF, used={})
+        xml, runs = (relocated(each, passage.files) for each in (domain.xml, domain.runs or domain.xml))
+        coming = replace(domain, xml=xml, runs=runs, power=Power.OFF, used={})
         peer.host.check_startable(coming)
         if uuid in peer.host.domains and peer.host.domains[uuid].power is not Power.OFF:
             raise HypervisorFailed(f"operation failed: domain '{domain.name}' is already active")
