@@ -54,6 +54,8 @@ class Hardware(Sent, frozen=True, kw_only=True):
     tpm: bool
     devices: list[str] = field(default_factory=list)
     """Of the host (PCI, USB), as the definition names them."""
+    offered: list[str] = field(default_factory=list)
+    """What its host has for it that not every host has: ``uefi``, ``tpm``."""
     pending: list[str] = field(default_factory=list)
     """What is different in what runs: ``disk vda``, ``watchdog``, …; empty while it is off."""
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import libvirt
+from tests.lab.hosts import hosts
 
 from cernvmapi.models import Machine, MachineCreate, Operation, OperationStatus, Power, Status
 from cernvmcontroller import naming
@@ -19,7 +20,7 @@ from cernvmcontroller.commands.check import Check
 from cernvmcontroller.store import Actor
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import AsyncIterator, Awaitable, Callable
 
     from tests.lab.hosts import Host
 
@@ -88,6 +89,27 @@ def volumes(host: Host) -> set[str]:
         return {name for name in pool.listVolumes() if not name.startswith("base-")}
     finally:
         with_libvirt.close()
+
+
+@contextlib.asynccontextmanager
+async def open_site(number: int, folder: Path) -> AsyncIterator[Site]:
+    """Yield a controller that was begun, with so many hosts of its own.
+
+    Parameters
+    ----------
+    number
+        Of hosts.
+    folder
+        A new one, for its state.
+    """
+    folder.mkdir(mode=0o700)  # noqa: ASYNC240 - in a moment, and of a test
+    async with hosts(number) as made:
+        site = Site(made, folder)
+        await site.begin()
+        try:
+            yield site
+        finally:
+            await site.end()
 
 
 class Site:

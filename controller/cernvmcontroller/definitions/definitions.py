@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from difflib import unified_diff
 from hashlib import sha256
 from typing import TYPE_CHECKING
 
 from cernvmapi.definitions import BrokenRule, Definition, MachineXml, XmlChange, XmlChanged
-from cernvmapi.errors import Conflict, Forbidden, HypervisorFailed, Invalid, NotFound
+from cernvmapi.errors import CernVMError, Conflict, Forbidden, HypervisorFailed, Invalid, NotFound
 from cernvmapi.models import Power
 from cernvmcontroller.definitions import document, rules
 from cernvmcontroller.definitions.merge import merged
@@ -86,7 +87,9 @@ class Definitions:
             The machine's state does not allow it, or somebody changed the definition meanwhile.
         """
         async with self._turn:
-            row, hypervisor, now = await self._begin(machine_id)
+            row = await self._editable(machine_id)
+            hypervisor = self._hypervisor(row)
+            now = await _defined(hypervisor, row)
             if request.digest is not None and request.digest != _digest(now):
                 raise Conflict(
                     "The machine's definition was changed meanwhile, by somebody else or by a start. Read it "
@@ -100,17 +103,19 @@ class Definitions:
             await _define(hypervisor, wanted)
             # What libvirt made of it: with the places of new devices, and in libvirt's order.
             kept = await _defined(hypervisor, row)
-            await self._keep(
-                actor,
-                machine_id,
-                DefinitionRow(
-                    own=True,
-                    xml=kept,
-                    before=now,
-                    comment=request.comment,
-                    overrode=sorted({each.rule for each in faults}),
-                ),
+            change = DefinitionRow(
+                own=True,
+                xml=kept,
+                before=now,
+                comment=request.comment,
+                overrode=sorted({each.rule for each in faults}),
             )
+            try:
+                await self._keep(actor, machine_id, change)
+            except CernVMError:
+                with suppress(CernVMError):  # its next start has what the database says, whatever is there
+                    await hypervisor.define(now)
+                raise
             return _changed(machine_id, now, kept, faults, kept=True, pending=row.power is not Power.OFF)
 
     async def reset(self, actor: Actor, machine_id: str) -> XmlChanged:
@@ -122,15 +127,19 @@ class Definitions:
             It has that, or its state does not allow it.
         """
         async with self._turn:
-            row, hypervisor, now = await self._begin(machine_id)
+            row = await self._editable(machine_id)
             async with self._store.read() as session:
-                last = await definitions.newest(session, machine_id)
-                first = (await definitions.history(session, machine_id))[-1:]
-            if last is None or not last.own:
+                changes = await definitions.history(session, machine_id)
+            if not changes or not changes[0].own:
                 raise Conflict("The machine has the hub's own definition already.")
-            # The next start composes it anew; until then it is what the machine had before the first change.
-            await _define(hypervisor, merged(first[0].before, now))
-            hubs = await _defined(hypervisor, row)
+            now, hubs = changes[0].xml, changes[-1].before
+            hypervisor = self._hypervisor(row)
+            # Until the next start composes it anew it is what the machine had before the first change. On a
+            # host that did not accept the administrator's there is nothing yet: it is given up all the same.
+            if await hypervisor.domain(row.uuid) is not None:
+                now = await _defined(hypervisor, row)
+                await _define(hypervisor, merged(hubs, now))
+                hubs = await _defined(hypervisor, row)
             await self._keep(actor, machine_id, DefinitionRow(own=False, xml=hubs, before=now))
             return _changed(machine_id, now, hubs, [], kept=True, pending=row.power is not Power.OFF)
 
@@ -153,12 +162,11 @@ class Definitions:
             for row in rows
         ]
 
-    async def _begin(self, machine_id: str) -> tuple[MachineRow, Hypervisor, str]:
+    async def _editable(self, machine_id: str) -> MachineRow:
         async with self._store.read() as session:
             row = await machines.get(session, machine_id)
         check(Action.XML, standing(row))
-        hypervisor = self._hypervisor(row)
-        return row, hypervisor, await _defined(hypervisor, row)
+        return row
 
     def _hypervisor(self, row: MachineRow) -> Hypervisor:
         if row.host is None:

@@ -13,6 +13,8 @@ from lxml import etree
 from cernvmapi.errors import Invalid
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from lxml.etree import _Element
 
 LARGEST = 256 * 1024
@@ -66,25 +68,46 @@ def disk_key(disk: _Element) -> str | None:
     return None
 
 
+def mac(interface: _Element) -> str | None:
+    """Return an interface's MAC address, in small letters."""
+    node = interface.find("mac")
+    return str(node.get("address")).lower() if node is not None and node.get("address") else None
+
+
+def all_disks(root: _Element) -> Iterator[tuple[str, _Element]]:
+    """Yield the hub's disks with their keys."""
+    for disk in root.iterfind("devices/disk"):
+        key = disk_key(disk)
+        if key is not None:
+            yield key, disk
+
+
+def all_interfaces(root: _Element) -> Iterator[tuple[str, _Element]]:
+    """Yield the network interfaces with their MAC addresses."""
+    for interface in root.iterfind("devices/interface"):
+        address = mac(interface)
+        if address is not None:
+            yield address, interface
+
+
+def all_channels(root: _Element) -> Iterator[tuple[str, _Element]]:
+    """Yield the virtio-serial ports with their names."""
+    for channel in root.iterfind("devices/channel"):
+        target = channel.find("target")
+        if target is not None and target.get("name"):
+            yield str(target.get("name")), channel
+
+
 def disks(root: _Element) -> dict[str, _Element]:
     """Return the hub's disks by their keys."""
-    return {key: disk for disk in root.iterfind("devices/disk") if (key := disk_key(disk)) is not None}
+    return dict(all_disks(root))
 
 
 def interfaces(root: _Element) -> dict[str, _Element]:
     """Return the network interfaces by their MAC addresses."""
-    found = {}
-    for interface in root.iterfind("devices/interface"):
-        mac = interface.find("mac")
-        if mac is not None and mac.get("address"):
-            found[str(mac.get("address")).lower()] = interface
-    return found
+    return dict(all_interfaces(root))
 
 
 def channels(root: _Element) -> dict[str, _Element]:
     """Return the virtio-serial ports by their names."""
-    return {
-        str(target.get("name")): channel
-        for channel in root.iterfind("devices/channel")
-        if (target := channel.find("target")) is not None and target.get("name")
-    }
+    return dict(all_channels(root))

@@ -8,12 +8,16 @@ from cernvmapi.definitions import XmlChange
 from cernvmapi.errors import Conflict, HypervisorFailed
 from cernvmcontroller.definitions import hardware
 from cernvmcontroller.hypervisor.interface import WrongState
+from cernvmcontroller.machines.actions import Action, check
+from cernvmcontroller.machines.ledger import standing
 from cernvmcontroller.store import Actor, Store, machines
 
 if TYPE_CHECKING:
     from cernvmapi.hardware import Hardware, HardwareChange
     from cernvmcontroller.definitions.definitions import Definitions
+    from cernvmcontroller.hypervisor.interface import Hypervisor
     from cernvmcontroller.machines.workshop import Workshop
+    from cernvmcontroller.store.tables import MachineRow
 
 
 class Fitting:
@@ -37,7 +41,9 @@ class Fitting:
     async def get(self, machine_id: str) -> Hardware:
         """Return what a machine is made of; `NotFound` before its first start."""
         now = await self._definitions.get(machine_id)
-        return hardware.read(machine_id, now.xml, now.running)
+        hypervisor, _ = await self._place(machine_id)
+        offers = await hypervisor.offers(hardware.kind(now.xml))
+        return hardware.read(machine_id, now.xml, now.running, offers)
 
     async def change(self, actor: Actor, machine_id: str, wanted: HardwareChange) -> Hardware:
         """Let a machine have other hardware: cables at once, everything else from its next start on.
@@ -47,29 +53,35 @@ class Fitting:
         NotFound
             It has no such disk or interface, or was never started.
         Invalid
-            Libvirt does not accept it: the host has no TPM emulator, say.
+            Libvirt does not accept it.
         Conflict
-            The machine's state does not allow it, or what runs could not be changed with the rest.
+            The machine's state does not allow it, its host does not have it, or what runs could not be
+            changed with the rest.
         """
         now = await self._definitions.get(machine_id)
+        hypervisor, row = await self._place(machine_id)
+        check(Action.XML, standing(row))
+        hardware.refuse(wanted, await hypervisor.offers(hardware.kind(now.xml)))
         wanted_xml = hardware.changed(now.xml, wanted)
         if wanted_xml != now.xml:
             change = XmlChange(xml=wanted_xml, digest=now.digest, comment="hardware")
             await self._definitions.write(actor, machine_id, change)
         if now.running is not None:
-            await self._plug(machine_id, now.running, wanted)
+            await self._plug(hypervisor, row.uuid, now.running, wanted)
         return await self.get(machine_id)
 
-    async def _plug(self, machine_id: str, running: str, wanted: HardwareChange) -> None:
+    async def _place(self, machine_id: str) -> tuple[Hypervisor, MachineRow]:
         async with self._store.read() as session:
             row = await machines.get(session, machine_id)
-        hypervisor = self._shop.inventory.link(row.host).hypervisor
+        return self._shop.inventory.link(row.host).hypervisor, row
+
+    async def _plug(self, hypervisor: Hypervisor, uuid: str, running: str, wanted: HardwareChange) -> None:
         for interface in wanted.interfaces:
             device = hardware.plugged(running, interface)
             if device is None:
                 continue
             try:
-                await hypervisor.update_device(row.uuid, device)
+                await hypervisor.update_device(uuid, device)
             except WrongState:
                 return  # it went off meanwhile: its next start has it
             except HypervisorFailed as error:

@@ -8,18 +8,20 @@ from cernvmapi.errors import Conflict, NotFound
 from cernvmapi.hardware import Disk, Hardware, Interface
 from cernvmcontroller.definitions import document
 from cernvmcontroller.hypervisor.elements import E
+from cernvmcontroller.hypervisor.offers import DomainKind
 
 if TYPE_CHECKING:
     from lxml.etree import _Element
 
     from cernvmapi.hardware import DiskChange, HardwareChange, InterfaceChange
+    from cernvmcontroller.hypervisor.offers import Offers
 
 _WATCHDOG = "i6300esb"
 _PREFIX = {"virtio": "vd", "scsi": "sd", "sata": "sd"}
 _HIGHEST = "abcdefghijklmnopqrstuvwxyz"
 
 
-def read(machine: str, defined: str, running: str | None) -> Hardware:
+def read(machine: str, defined: str, running: str | None, offers: Offers) -> Hardware:
     """Return what a definition says, and what of it is different in what runs.
 
     Parameters
@@ -28,6 +30,8 @@ def read(machine: str, defined: str, running: str | None) -> Hardware:
         Its id.
     defined, running
         XML; None where nothing runs.
+    offers
+        Of its host.
     """
     root = document.read(defined)
     watchdog = root.find("devices/watchdog")
@@ -39,8 +43,30 @@ def read(machine: str, defined: str, running: str | None) -> Hardware:
         watchdog=watchdog.get("action", "reset") if watchdog is not None else None,
         tpm=root.find("devices/tpm") is not None,
         devices=[_device(node) for node in root.iterfind("devices/hostdev")],
+        offered=[name for name, there in (("uefi", offers.uefi), ("tpm", offers.tpm)) if there],
         pending=_different(root, document.read(running)) if running is not None else [],
     )
+
+
+def kind(xml: str) -> DomainKind:
+    """Return what a host's offers to a machine depend on."""
+    root = document.read(xml)
+    system = _child(_child(root, "os"), "type")
+    return DomainKind(system.get("arch", ""), system.get("machine", ""), root.get("type", ""))
+
+
+def refuse(wanted: HardwareChange, offers: Offers) -> None:
+    """Refuse what the machine's host does not have: libvirt would say so when the machine is started.
+
+    Raises
+    ------
+    Conflict
+        It has none.
+    """
+    if wanted.firmware == "uefi" and not offers.uefi:
+        raise Conflict("The machine's host has no UEFI firmware: install it there (Debian: ovmf).")
+    if wanted.tpm and not offers.tpm:
+        raise Conflict("The machine's host has no emulator of a TPM: install it there (Debian: swtpm).")
 
 
 def changed(xml: str, wanted: HardwareChange) -> str:

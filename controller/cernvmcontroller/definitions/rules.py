@@ -24,12 +24,17 @@ _HARMLESS_FILES = frozenset({"/dev/urandom", "/dev/random"})
 _DEVICES = frozenset(
     {
         "audio", "channel", "console", "controller", "disk", "emulator", "graphics", "hub", "input",
-        "interface", "iommu", "memballoon", "panic", "rng", "serial", "sound", "tpm", "video", "vsock",
-        "watchdog",
+        "interface", "iommu", "memballoon", "panic", "rng", "serial", "sound", "tpm", "video", "watchdog",
     }
 )  # fmt: skip
 _FIXED = ("name", "uuid", "title")
 _SIZE = ("memory", "currentMemory", "vcpu")
+_DUMPS = (
+    "on_crash[.='coredump-destroy']",
+    "on_crash[.='coredump-restart']",
+    "memory[@dumpCore='on']",
+    "devices/watchdog[@action='dump']",
+)
 _CHARACTER = ("serial", "console", "channel")
 _OF_THE_HOST = ("file", "dev", "dir", "path", "socket")
 
@@ -43,7 +48,7 @@ class Broken:
     """Of the XML as it was given; 0 where something is missing."""
     words: str
     what: str
-    """By which the same fault is known in another version of the definition."""
+    """The element as it stands there: what is changed in it is another fault."""
 
 
 def broken(wanted: str, now: str) -> list[Broken]:
@@ -68,17 +73,21 @@ def broken(wanted: str, now: str) -> list[Broken]:
 
 
 def identity(root: _Element, now: _Element) -> Iterator[Broken]:
-    """Refuse another name, and a machine without what the hub made for it."""
+    """Refuse another name, and a machine without what the hub made for it, or with it twice."""
     for tag in _FIXED:
-        node = root.find(tag)
         if (root.findtext(tag) or "").strip() != (now.findtext(tag) or "").strip():
-            yield _of("identity", node, f"<{tag}> is the hub's; a machine is renamed in its settings", tag)
-    for key in document.disks(now).keys() - document.disks(root).keys():
-        yield Broken("identity", 0, f"the machine's own disk ({key}) is missing", key)
-    for mac in document.interfaces(now).keys() - document.interfaces(root).keys():
-        yield Broken("identity", 0, f"the interface with the address {mac} is missing", mac)
-    for name in document.channels(now).keys() - document.channels(root).keys():
-        yield Broken("identity", 0, f"the channel {name}, by which the hub speaks to it, is missing", name)
+            words = f"<{tag}> is the hub's; a machine is renamed in its settings"
+            yield _of("identity", root.find(tag), words)
+    for what, of in (
+        ("disk", document.all_disks),
+        ("interface", document.all_interfaces),
+        ("channel", document.all_channels),
+    ):
+        there = [name for name, _ in of(root)]
+        for name in {name for name, _ in of(now)}:
+            if there.count(name) != 1:
+                how = "is missing" if name not in there else "stands there more than once"
+                yield _of("identity", None, f"the machine's own {what} ({name}) {how}")
 
 
 def size(root: _Element, now: _Element) -> Iterator[Broken]:
@@ -86,7 +95,7 @@ def size(root: _Element, now: _Element) -> Iterator[Broken]:
     for tag in _SIZE:
         node, there = root.find(tag), now.find(tag)
         if (_number(node), _unit(node)) != (_number(there), _unit(there)):
-            yield _of("size", node, f"<{tag}> is changed with the machine's size", tag)
+            yield _of("size", node, f"<{tag}> is changed with the machine's size")
 
 
 def paths(root: _Element, now: _Element) -> Iterator[Broken]:
@@ -97,7 +106,7 @@ def paths(root: _Element, now: _Element) -> Iterator[Broken]:
     known = {(place, value) for _, place, value in _paths(now)}
     for node, place, value in _paths(root):
         if value not in _HARMLESS_FILES and (place, value) not in known:
-            yield _of("paths", node, f"{value} is not one of the machine's own files in this place", value)
+            yield _of("paths", node, f"{value} is not one of the machine's own files in this place")
 
 
 def arguments(root: _Element, now: _Element) -> Iterator[Broken]:
@@ -109,7 +118,7 @@ def arguments(root: _Element, now: _Element) -> Iterator[Broken]:
         name = etree.QName(node)
         if name.namespace:
             words = f"<{node.prefix}:{name.localname}> hands things to the hypervisor past libvirt's checks"
-            yield _of("arguments", node, words, str(node.tag))
+            yield _of("arguments", node, words)
 
 
 def devices(root: _Element, now: _Element) -> Iterator[Broken]:
@@ -120,34 +129,33 @@ def devices(root: _Element, now: _Element) -> Iterator[Broken]:
             continue  # a comment, or what `arguments` refuses
         kind = node.get("type", "")
         if node.tag not in _DEVICES:
-            yield _of("host-devices", node, f"<{node.tag}> gives the machine something of its host", node.tag)
-        elif node.tag == "disk" and kind != "file":
-            words = f"a disk of type {kind or 'none'} is not one of the machine's own files"
-            yield _of("host-devices", node, words, f"disk {kind}")
+            yield _of("host-devices", node, f"<{node.tag}> gives the machine something of its host")
+        elif node.tag == "disk" and not _of_files(node):
+            words = "a disk is of type 'file', and so is all that it grows from: the machine's own files"
+            yield _of("host-devices", node, words)
         elif node.tag == "input" and kind in {"passthrough", "evdev"}:
-            yield _of("host-devices", node, "this input is one of its host", f"input {kind}")
+            yield _of("host-devices", node, "this input is one of its host")
         elif node.tag == "audio" and kind != "none":
-            yield _of("host-devices", node, "sound of a machine goes nowhere: type='none'", f"audio {kind}")
+            yield _of("host-devices", node, "sound of a machine goes nowhere: type='none'")
         elif node.tag == "tpm" and node.find("backend[@type='emulator']") is None:
-            yield _of("host-devices", node, "only an emulated TPM is the machine's own", "tpm")
+            yield _of("host-devices", node, "only an emulated TPM is the machine's own")
 
 
 def guards(root: _Element, now: _Element) -> Iterator[Broken]:
     """Refuse what opens the host to the machine, or tells it what the machine knows."""
     del now
     for node in root.iter("seclabel"):
-        yield _of("isolation", node, "<seclabel> changes what guards the host from QEMU", _outline(node))
-    for node in root.iterfind("on_crash"):
-        if (node.text or "").startswith("coredump"):
-            yield _of("isolation", node, "what a guest knows is not written to its host", "on_crash")
+        yield _of("isolation", node, "<seclabel> changes what guards the host from QEMU")
+    for path in _DUMPS:
+        for node in root.iterfind(path):
+            yield _of("isolation", node, "what a guest knows is not written to its host")
     for tag in _CHARACTER:
         for node in root.iterfind(f"devices/{tag}"):
             if node.get("type") not in {"pty", "unix"}:
-                words = f"a <{tag}> is of type 'pty' or 'unix', its other end the hub's"
-                yield _of("isolation", node, words, f"{tag} {node.get('type')}")
+                yield _of("isolation", node, f"a <{tag}> is of type 'pty' or 'unix', its other end the hub's")
     for node in root.iterfind("devices/rng/backend"):
         if node.get("model") not in {"random", "builtin"}:
-            yield _of("isolation", node, "entropy comes from the host's own source", "rng")
+            yield _of("isolation", node, "entropy comes from the host's own source")
 
 
 def screens(root: _Element, now: _Element) -> Iterator[Broken]:
@@ -157,9 +165,9 @@ def screens(root: _Element, now: _Element) -> Iterator[Broken]:
         listens = [listen.get("type") for listen in node.iterfind("listen")]
         if node.get("type") != "vnc" or listens != ["socket"]:
             words = "a screen is shown over a unix socket: type='vnc' with <listen type='socket'/>"
-            yield _of("isolation", node, words, _outline(node))
+            yield _of("isolation", node, words)
         if node.get("passwd") is not None:
-            yield _of("isolation", node, "a password is no secret here; who may look asks the hub", "passwd")
+            yield _of("isolation", node, "a password is no secret here; who may look asks the hub")
 
 
 def interfaces(root: _Element, now: _Element) -> Iterator[Broken]:
@@ -167,20 +175,16 @@ def interfaces(root: _Element, now: _Element) -> Iterator[Broken]:
     there = document.interfaces(now)
     networks = {_network(each) for each in there.values()}
     for node in root.iterfind("devices/interface"):
-        mac = node.find("mac")
-        address = str(mac.get("address")).lower() if mac is not None else ""
-        known = there.get(address)
+        known = there.get(document.mac(node) or "")
         if node.get("type") != "network" or _network(node) not in networks:
-            words = "an interface is on the hub's network, which keeps machines apart"
-            yield _of("isolation", node, words, f"interface {address}")
+            yield _of("isolation", node, "an interface is on the hub's network, which keeps machines apart")
         elif known is None:
-            words = "another interface has an address that no filter holds it to"
-            yield _of("isolation", node, words, f"interface {address}")
+            yield _of("isolation", node, "another interface has an address that no filter holds it to")
         else:
             for tag in ("filterref", "port"):
                 if _outline(node.find(tag)) != _outline(known.find(tag)):
                     words = f"the <{tag}> of an interface keeps a machine from its neighbours; it stays"
-                    yield _of("isolation", node, words, f"{tag} {address}")
+                    yield _of("isolation", node, words)
 
 
 _RULES: tuple[Callable[[_Element, _Element], Iterator[Broken]], ...] = (
@@ -195,9 +199,15 @@ _RULES: tuple[Callable[[_Element, _Element], Iterator[Broken]], ...] = (
 )
 
 
-def _of(rule: str, node: _Element | None, words: str, what: str) -> Broken:
+def _of(rule: str, node: _Element | None, words: str) -> Broken:
     line = node.sourceline if node is not None else None
-    return Broken(rule, line if isinstance(line, int) else 0, words, what)
+    return Broken(rule, line if isinstance(line, int) else 0, words, _outline(node) or words)
+
+
+def _of_files(disk: _Element) -> bool:
+    """Whether a disk, and each image below it, is in a file; the lowest has nothing below it."""
+    below = (image.get("type", "file") for image in disk.iter("backingStore", "mirror"))
+    return {disk.get("type"), *below} == {"file"}
 
 
 def _number(node: _Element | None) -> str:
@@ -247,6 +257,6 @@ def _place(node: _Element) -> str:
     which = ""
     if disk is not None:
         target = disk.find("target")
-        which = document.disk_key(disk) or (str(target.get("dev")) if target is not None else "")
+        which = document.disk_key(disk) or f"target {target.get('dev') if target is not None else ''}"
         which += "" if disk.find("readonly") is None else " read only"
     return " ".join([which, *(str(each.tag) for each in reversed(line))])

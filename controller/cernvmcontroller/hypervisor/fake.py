@@ -39,6 +39,7 @@ from cernvmcontroller.hypervisor.interface import (
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from cernvmcontroller.hypervisor.offers import DomainKind, Offers
     from cernvmcontroller.hypervisor.specs import FilterSpec, Format, MachineMetadata, NetworkSpec, PoolSpec
     from cernvmcontroller.hypervisor.statistics import DomainStatistics
     from cernvmcontroller.hypervisor.survey import Survey
@@ -148,6 +149,12 @@ class FakeHypervisor(FakeMigration, FakeRunning, FakeScreens, FakeSnapshots):
     async def survey(self) -> Survey:
         """Return what there is on the host."""
         return self.host.survey()
+
+    @verb
+    async def offers(self, kind: DomainKind) -> Offers:
+        """Return what there is for domains of a kind."""
+        del kind
+        return self.host.offers
 
     @verb
     async def probe_acceleration(self, image: Path | None, pool: str) -> str:  # noqa: ARG002

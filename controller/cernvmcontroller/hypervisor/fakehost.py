@@ -12,6 +12,7 @@ from cernvmapi.hosts import SeenNetwork, SeenPool
 from cernvmapi.models import Power
 from cernvmcontroller.hypervisor import metadata
 from cernvmcontroller.hypervisor.interface import DomainState, HostCapabilities, VolumeState
+from cernvmcontroller.hypervisor.offers import Offers
 from cernvmcontroller.hypervisor.statistics import DomainStatistics
 from cernvmcontroller.hypervisor.survey import Survey
 
@@ -136,6 +137,7 @@ class FakeHost:
     filters: dict[str, FilterSpec] = field(default_factory=dict)
     consoles: dict[str, bytes] = field(default_factory=dict)
     """What a machine's console says to whoever opens it."""
+    offers: Offers = field(default_factory=Offers)
     boots: int = 0
     """How often any domain was started."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from cernvmcontroller.hypervisor import bulkstats, capabilities, probe, streams, survey
+from cernvmcontroller.hypervisor import bulkstats, capabilities, offers, probe, streams, survey
 from cernvmcontroller.hypervisor.connection import Connection
 from cernvmcontroller.hypervisor.display import Display
 from cernvmcontroller.hypervisor.domains import Domains
@@ -113,6 +113,10 @@ class LibvirtHypervisor:
     async def survey(self) -> survey.Survey:
         """Return what there is on the host."""
         return await self._connection.call(survey.read)
+
+    async def offers(self, kind: offers.DomainKind) -> offers.Offers:
+        """Return what there is for domains of a kind."""
+        return await self._connection.call(lambda connection: offers.read(connection, kind))
 
     async def probe_acceleration(self, image: Path | None, pool: str) -> str:
         """Return ``kvm`` if a kernel really runs under it, else ``qemu``."""

@@ -12,6 +12,8 @@ from cernvmapi.hosts import SeenNetwork, SeenPool
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from cernvmcontroller.hypervisor.offers import DomainKind, Offers
+
 T = TypeVar("T")
 _MIB = 1024 * 1024
 _CAPACITY, _AVAILABLE = 1, 3
@@ -34,6 +36,10 @@ class Surveyed(Protocol):
 
     async def survey(self) -> Survey:
         """Return what there is on it."""
+        ...
+
+    async def offers(self, kind: DomainKind) -> Offers:
+        """Return what there is for domains of a kind."""
         ...
 
 

@@ -1,5 +1,6 @@
 """What must not stand in a machine's definition: every rule, with its name and its line."""
 
+from copy import deepcopy
 from pathlib import Path
 
 import pytest
@@ -54,7 +55,7 @@ HOSTILE = {
         "paths", edited("devices/disk[serial='root']/source", file="/usr/bin/qemu-system-x86_64")
     ),
     "a kernel of the host": ("paths", NOW.replace("<bootmenu", "<kernel>/boot/vmlinuz</kernel><bootmenu")),
-    "firmware that can be written": ("paths", NOW.replace("<bootmenu", "<nvram>/root/.x</nvram><bootmenu")),
+    "firmware that can be written": ("paths", NOW.replace("<bootmenu", "<nvram>/etc/x</nvram><bootmenu")),
     "another emulator": ("paths", with_device("<emulator>/tmp/mine</emulator>")),
     "a log that QEMU writes": (
         "paths", with_device("<serial type='pty'><log file='/etc/cron.d/x'/></serial>")
@@ -85,6 +86,11 @@ HOSTILE = {
     "a disk of the network": (
         "host-devices", with_device("<disk type='network'><source protocol='nbd' name='x'/></disk>")
     ),
+    "a disk that grows from the network": (
+        "host-devices",
+        NOW.replace('<backingStore type="file">', '<backingStore type="network">', 1),
+    ),
+    "a way past the filter": ("host-devices", with_device("<vsock model='virtio'><cid auto='yes'/></vsock>")),
     "a PCI device": ("host-devices", with_device("<hostdev mode='subsystem' type='pci'/>")),
     "a folder of the host": (
         "host-devices", with_device("<filesystem type='mount'><source dir='/'/></filesystem>")
@@ -116,6 +122,8 @@ HOSTILE = {
     ),
     "no isolated port": ("isolation", edited("devices/interface/port", isolated="no")),
     "no label": ("isolation", with_part("<seclabel type='none'/>")),
+    "a dump of the guest by its watchdog": ("isolation", edited("devices/watchdog", action="dump")),
+    "a core dump with the guest in it": ("isolation", edited("memory", dumpCore="on")),
     "a core dump": ("isolation", NOW.replace("<on_crash>destroy", "<on_crash>coredump-restart")),
     "a screen for everybody": (
         "isolation",
@@ -176,6 +184,39 @@ def test_a_fault_says_where_it_is():
     assert (fault.rule, fault.line) == ("host-devices", line)
 
 
-def test_what_somebody_with_the_right_put_there_may_stay():
-    before = with_device("<hostdev mode='subsystem' type='pci'/>")
+ARGS = (
+    "<q:commandline xmlns:q='http://libvirt.org/schemas/domain/qemu/1.0'><q:arg value='-no-hpet'/>"
+    "</q:commandline>"
+)
+STAYS = {
+    "a device": (with_device("<hostdev mode='subsystem' type='pci'/>"), "'pci'", "'usb'"),
+    "arguments": (with_part(ARGS), "</q:commandline>", "<q:arg value='-S'/></q:commandline>"),
+    "an interface": (
+        with_device("<interface type='bridge'><source bridge='br0'/></interface>"), "'br0'", "'br1'"
+    ),
+    "a screen": (
+        with_device("<graphics type='vnc'><listen type='address' address='127.0.0.1'/></graphics>"),
+        "127.0.0.1", "0.0.0.0"
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("before", "old", "new"), STAYS.values(), ids=STAYS)
+def test_what_somebody_with_the_right_put_there_may_stay_as_it_is_and_not_become_more(before, old, new):
     assert broken(before.replace("destroy", "restart"), before) == []
+    assert broken(before.replace(old, new), before) != []
+
+
+@pytest.mark.parametrize("path", ["disk[serial='home']", "interface", "channel"])
+def test_what_the_hub_made_stands_there_once(path):
+    root = etree.fromstring(NOW.encode())
+    node = root.find(f"devices/{path}")
+    node.addnext(deepcopy(node))
+    found = broken(etree.tostring(root, encoding="unicode"), NOW)
+    assert [(each.rule, "more than once" in each.words) for each in found] == [("identity", True)]
+
+
+def test_a_disk_is_not_taken_for_the_hubs_by_its_name():
+    home = etree.fromstring(NOW.encode()).find("devices/disk[serial='home']/source").get("file")
+    xml = with_device(f"<disk type='file'><source file='{home}'/><target dev='home'/></disk>")
+    assert [each.rule for each in broken(xml, NOW)] == ["paths"]

@@ -7,10 +7,10 @@ from scripted import ALICE, eventually
 from test_snapshots import PLAIN, ended, running
 
 from cernvmapi.definitions import XmlChange
-from cernvmapi.errors import Conflict, Forbidden, HypervisorFailed, Invalid, NotFound
+from cernvmapi.errors import Conflict, Forbidden, HypervisorFailed, Invalid, NotFound, StoreUnavailable
 from cernvmapi.lifecycle import LockRequest
-from cernvmapi.models import MachineChange
-from cernvmcontroller.store import Actor
+from cernvmapi.models import MachineChange, OperationStatus
+from cernvmcontroller.store import Actor, definitions
 
 ROOT = Actor("root")
 EXPERT = Actor("expert")
@@ -163,6 +163,31 @@ async def test_a_machine_that_is_deleted_takes_its_history_along(lab):
     machine = await running(lab)
     await write(lab, machine, other_watchdog((await xml_of(lab, machine)).xml))
     await ended(lab, await lab.engine.machines.delete(ALICE, machine.id))
-    with pytest.raises(NotFound):
-        await lab.engine.definitions.history(machine.id)
     await eventually(lambda: machine.uuid not in lab.host.domains)
+    async with lab.engine.store.read() as session:
+        assert await definitions.history(session, machine.id) == []
+
+
+async def test_a_definition_that_a_host_does_not_accept_any_more_is_reset_all_the_same(lab):
+    machine = await running(lab)
+    await write(lab, machine, other_watchdog((await xml_of(lab, machine)).xml))
+    await ended(lab, await lab.engine.machines.poweroff(ALICE, machine.id))
+    del lab.host.domains[machine.uuid]  # as on another host, to which it was moved
+    lab.hypervisor.fail_next("define", HypervisorFailed("TPM version '2.0' is not supported"))
+    await ended(lab, await lab.engine.machines.start(ALICE, machine.id, None), OperationStatus.FAILED)
+    assert (await lab.engine.definitions.reset(ROOT, machine.id)).kept
+    await ended(lab, await lab.engine.machines.start(ALICE, machine.id, None))
+    assert 'action="reset"' in (await xml_of(lab, machine)).running
+
+
+async def test_what_the_database_could_not_keep_is_not_left_on_the_host(lab, monkeypatch):
+    machine = await running(lab)
+    before = await xml_of(lab, machine)
+
+    async def refuse(*_):
+        raise StoreUnavailable("The database is locked.")
+
+    monkeypatch.setattr(lab.engine.definitions, "_keep", refuse)
+    with pytest.raises(StoreUnavailable):
+        await write(lab, machine, other_watchdog(before.xml))
+    assert await xml_of(lab, machine) == before

@@ -9,6 +9,7 @@ from test_snapshots import PLAIN, running
 
 from cernvmapi.errors import Conflict, HypervisorFailed, Invalid, NotFound
 from cernvmapi.hardware import DiskChange, HardwareChange, InterfaceChange
+from cernvmcontroller.hypervisor.offers import Offers
 
 
 async def change(lab, machine, **wanted):
@@ -52,7 +53,11 @@ async def test_what_runs_and_cannot_be_changed_is_said_and_the_rest_is_kept(lab)
 
 async def test_what_libvirt_does_not_accept_changes_nothing(lab):
     machine = await running(lab)
+    with pytest.raises(Conflict, match="no emulator of a TPM"):
+        await change(lab, machine, tpm=True)
+    lab.host.offers = Offers(tpm=True)
     before = await lab.engine.fitting.get(machine.id)
+    assert before.offered == ["tpm"]
     lab.hypervisor.fail_next("define", HypervisorFailed("TPM version '2.0' is not supported"))
     with pytest.raises(Invalid, match="is not supported"):
         await change(lab, machine, tpm=True)

@@ -18,6 +18,7 @@ from cernvmcontroller.hypervisor import metadata
 from cernvmcontroller.hypervisor.fake import FakeHypervisor
 from cernvmcontroller.hypervisor.interface import WrongState
 from cernvmcontroller.hypervisor.lifecycle import SAVED
+from cernvmcontroller.hypervisor.offers import DomainKind
 from cernvmcontroller.hypervisor.specs import MachineMetadata, VolumeRef
 
 if TYPE_CHECKING:
@@ -68,6 +69,8 @@ class TestConnection:
 
     async def test_what_there_is_on_it_is_seen_whoever_made_it(self, domains: Bench) -> None:
         spec = await domains.defined()
+        found = await domains.hypervisor.offers(DomainKind("x86_64", "q35", "qemu"))
+        assert (type(found.uefi), type(found.tpm)) == (bool, bool)
         before = await domains.hypervisor.survey()
         await domains.hypervisor.start(spec.uuid)
         after = await domains.hypervisor.survey()

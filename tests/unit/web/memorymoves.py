@@ -8,6 +8,7 @@ from cernvmapi.errors import Invalid, NotFound
 from cernvmapi.hosts import Proposal
 from cernvmapi.snapshots import Snapshot
 from cernvmcontroller.definitions import hardware, rules
+from cernvmcontroller.hypervisor.offers import Offers
 
 
 class Moves:
@@ -127,7 +128,7 @@ class Fitting:
 
     async def get(self, machine_id):
         await self.engine.machines.get(machine_id)
-        return hardware.read(machine_id, self.engine.definitions.xml, None)
+        return hardware.read(machine_id, self.engine.definitions.xml, None, Offers())
 
     async def change(self, actor, machine_id, wanted):
         definitions = self.engine.definitions
